@@ -1,0 +1,43 @@
+# `make demo` and `make test` are all a newcomer needs; each sets up .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench evidence docs clean
+
+help:  ## what can be made here
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)  ## the main job on simulated abdomens: make, check, train, predict, evaluate, report
+	$(BIN)/saccade demo
+
+test: $(STAMP)  ## the tests
+	$(BIN)/python -m pytest -q
+
+lint: $(STAMP)  ## formatting, lint and types
+	$(BIN)/ruff format --check src tests benchmarks evidence docs
+	$(BIN)/ruff check src tests benchmarks evidence docs
+	$(BIN)/mypy
+
+format: $(STAMP)  ## put the code into the project's format
+	$(BIN)/ruff format src tests benchmarks evidence docs
+	$(BIN)/ruff check --fix src tests benchmarks evidence docs
+
+bench: $(STAMP)  ## side-by-side timings, printed as ratios
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+evidence: $(STAMP)  ## evidence of one system: make evidence SYSTEM=attention-unet DATA=path
+	$(BIN)/python evidence/make.py $(SYSTEM) $(if $(DATA),--data $(DATA))
+
+docs: $(STAMP)  ## pictures of the documentation, made by the code
+	$(BIN)/python docs/make_pictures.py
+
+clean:  ## remove the environment and all that was made
+	rm -rf .venv build dist demo
