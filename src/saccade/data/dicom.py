@@ -1,0 +1,165 @@
+"""DICOM series: which files belong together, and their pixels in Hounsfield (or the scanner's own) units."""
+
+import warnings
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+from pydicom.errors import InvalidDicomError
+
+from saccade.data.grid import one_line
+from saccade.data.slices import GeometryWarning, Slice, Stack, resample, stack
+from saccade.errors import InputError
+
+__all__ = ["GeometryWarning", "is_dicom", "read_dicom", "read_dicom_grid"]
+
+_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+_NO_SCANS = ("SEG", "RTDOSE")  # made from scans, on grids of their own
+_TAGS = [
+    "SOPClassUID",
+    "SeriesInstanceUID",
+    "SeriesDescription",
+    "Modality",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "Rows",
+    "Columns",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+]
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM: it says so after its preamble, or its name does."""
+    if path.suffix.lower() in _DICOM_SUFFIXES:
+        return True
+    with open(path, "rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def read_dicom(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Array (i, j, k) and affine (RAS, mm) of the one series in a folder, or of the series that a file belongs to.
+
+    i runs along the image's rows, j down its columns, k along the slice normal; slices are sorted by their position
+    alone. Slope and intercept are applied slice by slice: int16 where that is exact, else float32.
+
+    Raises:
+        InputError: If there is no series, more than one, or one that is no stack of parallel slices.
+
+    Warns:
+        GeometryWarning: If the series was resampled, because of gantry tilt or missing slices.
+    """
+    plan = _plan(path)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        array = _joined(pool.map(_pixels, plan.slices))
+    for message in plan.faults:
+        warnings.warn(f"{path}: {message}", GeometryWarning, stacklevel=3)
+    return (resample(array, plan) if plan.faults else array), plan.affine
+
+
+def read_dicom_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
+    """Shape and affine that ``read_dicom`` gives, without reading pixels."""
+    plan = _plan(path)
+    return plan.shape, plan.affine
+
+
+def _plan(path: Path) -> Stack:
+    if path.is_dir():
+        files: Iterable[Path] = (file for file in sorted(path.rglob("*")) if file.is_file())
+        wanted = None
+    else:
+        files = (file for file in sorted(path.parent.iterdir()) if file.is_file())
+        wanted = _header(path).get("SeriesInstanceUID", "")
+    series: dict[str, list[pydicom.Dataset]] = {}
+    for file in files:
+        if not file.name.startswith(".") and file.name != "DICOMDIR" and is_dicom(file):
+            header = _header(file)
+            # reports, plans and contours have no rows
+            if "Rows" in header and header.get("Modality") not in _NO_SCANS:
+                series.setdefault(header.get("SeriesInstanceUID", ""), []).append(header)
+    if wanted is not None:
+        series = {wanted: series.get(wanted, [])}
+    if not any(series.values()):
+        raise InputError(f"{path}: no DICOM image in it. Give the folder that holds the .dcm files of one series.")
+    if len(series) > 1:
+        listed = "; ".join(_described(uid, headers) for uid, headers in series.items())
+        raise InputError(f"{path}: one DICOM series is needed, found {len(series)}: {listed}. Give one of these files.")
+    return stack([_slice(header) for header in next(iter(series.values()))], path)
+
+
+def _described(uid: str, headers: list[pydicom.Dataset]) -> str:
+    first = headers[0]
+    name = f"'{first.get('SeriesDescription') or uid}'"
+    unit = "slice" if len(headers) == 1 else "slices"
+    return f"{first.get('Modality', '?')} {name} with {len(headers)} {unit} ({first.filename})"
+
+
+def _header(file: Path) -> pydicom.Dataset:
+    try:
+        # Files from before 1993 have no preamble; the suffix vouches for those.
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+        if "SOPClassUID" not in header:
+            raise InvalidDicomError("it has no SOP class")
+        for tag in _TAGS:  # values are only parsed when asked for: now is when a bad one must show
+            header.get(tag)
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+        raise InputError(f"{file}: cannot be read as DICOM ({one_line(error)}).") from error
+    return header
+
+
+def _slice(header: pydicom.Dataset) -> Slice:
+    """The geometry of one file, in LPS mm.
+
+    Raises:
+        InputError: If it is a multi-frame or colour image, or does not say where it lies.
+    """
+    file = Path(str(header.filename))
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        raise InputError(
+            f"{file}: one image per file is needed, got {header.NumberOfFrames} frames in one (enhanced DICOM). "
+            "Convert it to NIfTI, for instance with dcm2niix."
+        )
+    if int(header.get("SamplesPerPixel") or 1) != 1:
+        raise InputError(f"{file}: one number per voxel is needed, got {header.SamplesPerPixel} (a colour image).")
+    numbers = {}
+    for tag, count in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
+        try:
+            numbers[tag] = np.array(header.get(tag), dtype=np.float64).reshape(count)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{file}: {tag} must be {count} numbers, got {header.get(tag)}.") from error
+        if not np.isfinite(numbers[tag]).all():
+            raise InputError(f"{file}: {tag} must be finite, got {header.get(tag)}.")
+    return Slice(
+        file=file,
+        position=numbers["ImagePositionPatient"],
+        orientation=numbers["ImageOrientationPatient"].reshape(2, 3),
+        # DICOM names the distance between rows first; i runs along a row, so its step is the second number
+        pixel_mm=numbers["PixelSpacing"][::-1],
+        size=(int(header.Columns), int(header.Rows)),
+        thickness_mm=float(header.get("SliceThickness") or 0.0),
+    )
+
+
+def _pixels(slice_: Slice) -> np.ndarray:
+    """(i, j), rescaled by this file's own slope and intercept. GDCM also unpacks every compressed transfer syntax."""
+    try:
+        image = sitk.ReadImage(str(slice_.file), imageIO="GDCMImageIO")
+    except RuntimeError as error:
+        raise InputError(f"{slice_.file}: its pixels cannot be read; the file is truncated or damaged.") from error
+    return sitk.GetArrayFromImage(image)[0].T
+
+
+def _joined(slices: Iterable[np.ndarray]) -> np.ndarray:
+    """(i, j, k): int16 where that loses nothing, else float32."""
+    array = np.stack(list(slices), axis=2)
+    limits = np.iinfo(np.int16)
+    if limits.min <= array.min() and array.max() <= limits.max:
+        whole = array.astype(np.int16)
+        if array.dtype.kind in "iu" or np.array_equal(whole, array):
+            return whole
+    return array.astype(np.float32)
