@@ -32,8 +32,8 @@ class AttentionGate(nn.Module):
         inner_channels: The paper's F_int. Default: half of ``in_channels``, at least 1, as in the authors' code.
         spatial_dims: 1, 2 or 3.
         subsample: Kernel and step of theta, one number or one for each axis.
-        variant: ``sigmoid`` (the paper), ``softplus`` (in place of the ReLU) or ``softmax`` (over all positions in place
-            of the sigmoid); the authors' code calls them concatenation, concatenation_debug, concatenation_residual.
+        variant: ``sigmoid`` (the paper), ``softplus`` (in place of the ReLU) or ``softmax`` (over all positions, in
+            place of the sigmoid); in the authors' code concatenation, concatenation_debug, concatenation_residual.
         transform: The paper's output transform W, as a factory from the number of channels to a module; None (default)
             for the published 1x1 convolution with batch norm, ``nn.Identity`` for the bare product.
         align_corners: See `saccade.layers.Upsampling`.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.conv import _ConvNd
 
 from saccade.layers.dimensions import CONV, per_axis
 from saccade.layers.norm import Norm, make_norm
@@ -98,11 +98,10 @@ class DoubleConv(nn.Module):
 def kaiming_initialise_(network: nn.Module) -> None:
     """Start all convolutions from He et al.'s normal distribution (fan in), batch norm scales from N(1, 0.02).
 
-    As the code published with Attention U-Net does; transposed convolutions and biases keep PyTorch's start there, so
-    they keep it here.
+    As the code published with Attention U-Net does; biases of convolutions keep PyTorch's start there and here.
     """
     for module in network.modules():
-        if isinstance(module, _ConvNd) and not isinstance(module, _ConvTransposeNd):
+        if isinstance(module, _ConvNd):
             nn.init.kaiming_normal_(module.weight)
         elif isinstance(module, _BatchNorm) and module.affine:
             nn.init.normal_(module.weight, 1.0, 0.02)

@@ -1,4 +1,4 @@
-"""Bringing maps to a finer grid: by interpolation or by a transposed convolution, always to a size that is asked for."""
+"""Bringing maps to a finer grid, by interpolation or by a transposed convolution, always to a size asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,0 +1,17 @@
+"""Losses as plain functions of scores and labels."""
+
+from saccade.losses.dice import (
+    cross_entropy_loss,
+    dice_cross_entropy_loss,
+    dice_loss,
+    homework_dice_loss,
+    published_dice_loss,
+)
+
+__all__ = [
+    "cross_entropy_loss",
+    "dice_cross_entropy_loss",
+    "dice_loss",
+    "homework_dice_loss",
+    "published_dice_loss",
+]

@@ -1,6 +1,8 @@
 """Whole networks: tensor in, tensor out; plain modules that need nothing else of Saccade."""
 
 from saccade.networks.attention_unet import AttentionUNet, Gates
+from saccade.networks.homework import HomeworkUNet2D, HomeworkUNet3D
+from saccade.networks.strided_attention_unet import StridedAttentionUNet
 from saccade.networks.unet import UNet
 
-__all__ = ["AttentionUNet", "Gates", "UNet"]
+__all__ = ["AttentionUNet", "Gates", "HomeworkUNet2D", "HomeworkUNet3D", "StridedAttentionUNet", "UNet"]

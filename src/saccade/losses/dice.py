@@ -1,0 +1,189 @@
+"""Overlap losses for segmentation, from class scores (logits) and integer labels.
+
+All of them take ``logits`` (b, classes, *space) of any floating type and ``target`` (b, *space) with labels from 0 to
+classes - 1, compute in float32 or finer, and never build a one-hot copy of the labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from saccade.errors import InputError
+
+Logits = Float[Tensor, "b classes *space"]
+Labels = Int[Tensor, "b *space"]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Sums over the voxels of each item, for each class, and the log-probability of each voxel's own label.
+
+    ``both`` is the probability on the class's own voxels, ``predicted`` all of it, ``predicted_squared`` all of its
+    squares, ``true`` the number of voxels: all (b, classes). ``log_likelihood`` is (b, voxels).
+    """
+
+    both: Tensor
+    predicted: Tensor
+    predicted_squared: Tensor | None
+    true: Tensor
+    log_likelihood: Tensor
+
+
+def overlap(logits: Logits, target: Labels, *, squares: bool = False) -> Overlap:
+    """The sums that every Dice needs, in one pass; squares only where asked for.
+
+    Raises:
+        InputError: If the target's shape is not that of the logits without their classes.
+    """
+    if target.shape != (logits.shape[0], *logits.shape[2:]):
+        raise InputError(
+            f"losses: target must be (b, *space) = {(logits.shape[0], *logits.shape[2:])} for logits of shape "
+            f"{tuple(logits.shape)}, got {tuple(target.shape)}."
+        )
+    wide = logits if logits.dtype == torch.float64 else logits.float()
+    log_p = torch.log_softmax(wide.flatten(2), 1)
+    labels = target.flatten(1).long()
+    own = log_p.gather(1, labels[:, None])[:, 0]
+    p = log_p.exp()
+    nothing = torch.zeros(p.shape[:2], dtype=p.dtype, device=p.device)
+    return Overlap(
+        both=nothing.scatter_add(1, labels, own.exp()),
+        predicted=p.sum(2),
+        predicted_squared=p.square().sum(2) if squares else None,
+        true=nothing.scatter_add(1, labels, torch.ones_like(own)),
+        log_likelihood=own,
+    )
+
+
+def dice_loss(
+    logits: Logits,
+    target: Labels,
+    *,
+    squared: bool = True,
+    smooth: float = 1e-5,
+    include_background: bool = True,
+    over_batch: bool = False,
+) -> Float[Tensor, ""]:
+    """One minus the soft Dice of each class, averaged over classes and items.
+
+    ``1 - mean of (2 sum(p g) + s) / (sum(p^2) + sum(g^2) + s)``: the Sorensen-Dice loss of Milletari et al., 2016,
+    https://arxiv.org/abs/1606.04797, which Attention U-Net trains with.
+
+    Args:
+        logits: Scores before the softmax.
+        target: Labels.
+        squared: Squares in the denominator (the paper); False for plain sums.
+        smooth: The s of the formula. A class that is neither there nor predicted then counts as a perfect 1.
+        include_background: Whether class 0 counts.
+        over_batch: Whether sums run over all items of the batch together, so that an item without a class is no
+            special case, or over each item (default).
+
+    Returns:
+        A number from 0 (all right) to 1.
+    """
+    sums = overlap(logits, target, squares=squared)
+    extent = sums.predicted if sums.predicted_squared is None else sums.predicted_squared
+    return 1 - _mean_dice(sums.both, extent + sums.true, smooth, include_background, over_batch)
+
+
+def published_dice_loss(logits: Logits, target: Labels, *, class_ids: Sequence[int] | None = None) -> Float[Tensor, ""]:
+    """The soft Dice loss of the code published with Attention U-Net (models/layers/loss.py).
+
+    ``1 - mean of 2 (sum(p g) + 0.01) / (sum p + sum g + 0.01)`` over classes (background too) and items. The 0.01
+    stands inside the factor 2 above and below it, so the loss can fall a little under 0.
+
+    Args:
+        logits: Scores before the softmax.
+        target: Labels.
+        class_ids: Only these classes take part, in the softmax too (the code's CustomSoftDiceLoss). The mean still
+            divides by the number of all classes, as there, so the best possible loss is 1 - len(class_ids) / classes.
+
+    Returns:
+        The loss.
+
+    Raises:
+        InputError: If the target's shape does not fit.
+    """
+    classes = logits.shape[1]
+    if class_ids is None:
+        sums = overlap(logits, target)
+        both, predicted, true = sums.both, sums.predicted, sums.true
+    else:
+        chosen = logits[:, list(class_ids)]
+        p = torch.softmax(chosen if chosen.dtype == torch.float64 else chosen.float(), 1)
+        own = [target == label for label in class_ids]
+        both = torch.stack([(p[:, i] * mine).flatten(1).sum(1) for i, mine in enumerate(own)], 1)
+        predicted = p.flatten(2).sum(2)
+        true = torch.stack([mine.flatten(1).sum(1) for mine in own], 1)
+    scores = 2 * (both + 0.01) / (predicted + true + 0.01)
+    return 1 - scores.sum() / (len(logits) * classes)
+
+
+def cross_entropy_loss(
+    logits: Logits, target: Labels, *, class_weights: Float[Tensor, "classes"] | None = None, mean: bool = True
+) -> Float[Tensor, ""]:
+    """Cross-entropy as the code published with Attention U-Net has it.
+
+    Args:
+        logits: Scores before the softmax.
+        target: Labels.
+        class_weights: Factor of each class. The mean still divides by the number of voxels, not by the weights' sum.
+        mean: Whether the sum over voxels is divided by their number.
+
+    Returns:
+        The loss in nats.
+    """
+    wide = logits if logits.dtype == torch.float64 else logits.float()
+    total = F.cross_entropy(wide, target.long(), weight=class_weights, reduction="sum")
+    return total / target.numel() if mean else total
+
+
+def dice_cross_entropy_loss(
+    logits: Logits, target: Labels, *, dice_weight: float = 1.0, cross_entropy_weight: float = 1.0
+) -> Float[Tensor, ""]:
+    """Cross-entropy plus Dice of the foreground over the whole batch, the loss of nnU-Net.
+
+    Isensee et al., 2021, https://doi.org/10.1038/s41592-020-01008-z.
+
+    Args:
+        logits: Scores before the softmax.
+        target: Labels.
+        dice_weight: Factor of ``1 - Dice`` (plain sums, without background, smooth 1e-5).
+        cross_entropy_weight: Factor of the mean cross-entropy in nats.
+
+    Returns:
+        The weighted sum; nnU-Net's own number is lower by ``dice_weight`` as it adds ``-Dice``.
+    """
+    sums = overlap(logits, target)
+    dice = _mean_dice(sums.both, sums.predicted + sums.true, 1e-5, include_background=False, over_batch=True)
+    return dice_weight * (1 - dice) - cross_entropy_weight * sums.log_likelihood.mean()
+
+
+def homework_dice_loss(logits: Logits, target: Labels, *, logit_scale: float = 100.0) -> Float[Tensor, ""]:
+    """Minus the mean foreground Dice of nearly hard assignments, the loss of the homework's training step.
+
+    ``-mean of 2 sum(p g) / (sum(p^2) + sum(g^2) + 1e-7)`` with ``p = softmax(logit_scale * logits)``.
+
+    Args:
+        logits: Scores before the softmax.
+        target: Labels.
+        logit_scale: Inverse temperature. Default 100, the homework's; it is not a weight of the loss.
+
+    Returns:
+        A number from -1 (all right) to 0; an absent class counts as 0.
+    """
+    sums = overlap(logits * logit_scale, target, squares=True)
+    assert sums.predicted_squared is not None
+    dice = 2 * sums.both / (sums.predicted_squared + sums.true + 1e-7)
+    return -dice[:, 1:].mean()
+
+
+def _mean_dice(both: Tensor, extent: Tensor, smooth: float, include_background: bool, over_batch: bool) -> Tensor:
+    if over_batch:
+        both, extent = both.sum(0, keepdim=True), extent.sum(0, keepdim=True)
+    dice = (2 * both + smooth) / (extent + smooth)
+    return dice.mean() if include_background or dice.shape[1] == 1 else dice[:, 1:].mean()
