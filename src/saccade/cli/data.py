@@ -1,0 +1,122 @@
+"""`saccade data`: make simulated data, check a data set before training on it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from saccade.errors import unknown_name
+
+if TYPE_CHECKING:
+    from saccade.data.layouts import Dataset, Fault
+
+app = typer.Typer(help="Make simulated data; check a data set before training on it.", no_args_is_help=True)
+
+_FAULTS = 2
+
+
+@app.command("make")
+def make(
+    kind: Annotated[str, typer.Argument(help="What to simulate: abdomen.")],
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write, in BTCV layout.")],
+    cases: Annotated[int, typer.Option("--cases", min=1, help="How many cases.")] = 8,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Another seed gives other anatomy; the same, the same voxels.")
+    ] = 0,
+    size: Annotated[str, typer.Option("--size", help="small (trains on a CPU) or full (a clinical scan's).")] = "small",
+) -> None:
+    """Simulate labelled scans to try everything with.
+
+    Example: saccade data make abdomen abdomens --cases 12 --seed 1
+    """
+    if kind != "abdomen":
+        raise unknown_name("saccade data make", "kind of data", kind, ["abdomen"])
+    from rich.console import Console
+
+    from saccade.data.synthetic.abdomen import make_abdomen
+
+    with Console(stderr=True).status(f"simulating {cases} abdomens"):
+        made = make_abdomen(out, cases, seed, size)
+    typer.echo(f"{out}: {len(made)} cases ({made[0]} to {made[-1]}).")
+
+
+@app.command("check")
+def check(
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of scans in any layout, or a CSV or JSON list.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For programs: every fault with file, expected, found.")
+    ] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Give labels that are off by under 1e-3 the image's affine.")
+    ] = False,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help='Names of the classes, {"1": "liver"}, as JSON.')
+    ] = None,
+) -> None:
+    """Report all faults of a data set at once; exit code 2 when any is left.
+
+    Example: saccade data check abdomens --json
+    """
+    from saccade.data.check import check_cases
+    from saccade.data.layout_labels import read_label_names
+    from saccade.data.layouts import scan_dataset
+
+    dataset = scan_dataset(root, read_label_names(labels) if labels else None)
+    if as_json:
+        faults = check_cases(dataset, fix=fix)
+        _print_json(dataset, faults)
+    else:
+        faults = _check_with_bar(dataset, fix)
+        _print_table(dataset, faults)
+    if not all(fault.fixed for fault in faults):
+        raise typer.Exit(_FAULTS)
+
+
+def _check_with_bar(dataset: "Dataset", fix: bool) -> "list[Fault]":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from saccade.data.check import check_cases
+
+    columns = (TextColumn("checking {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=len(dataset.cases))
+
+        def progress(done: int, total: int, case: str) -> None:
+            bar.update(task, completed=done, total=total, description=case)
+
+        return check_cases(dataset, fix=fix, progress=progress)
+
+
+def _print_json(dataset: "Dataset", faults: "list[Fault]") -> None:
+    import json
+    from dataclasses import asdict
+
+    content = {
+        "root": str(dataset.root),
+        "layout": dataset.layout,
+        "cases": len(dataset.cases),
+        "labelled": len(dataset.labelled()),
+        "label_names": dataset.label_names,
+        "faults": [asdict(fault) for fault in faults],
+    }
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def _print_table(dataset: "Dataset", faults: "list[Fault]") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    size = f"{dataset.layout} layout, {len(dataset.cases)} cases ({len(dataset.labelled())} labelled)"
+    if faults:
+        table = Table("case", "file", "fault", "expected", "found", show_lines=True)
+        for fault in faults:
+            where = Path(fault.file)
+            inside = where.relative_to(dataset.root) if where.is_relative_to(dataset.root) else where
+            kind = f"{fault.kind} [fixed]" if fault.fixed else f"{fault.kind} (--fix)" if fault.fixable else fault.kind
+            table.add_row(*(escape(text) for text in (fault.case, str(inside), kind, fault.expected, fault.found)))
+        Console().print(table)
+    fixed = sum(fault.fixed for fault in faults)
+    repaired = f", {fixed} of them fixed: those labels now have their image's affine" if fixed else ""
+    typer.echo(f"{dataset.root}: {size}, {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}{repaired}.")
