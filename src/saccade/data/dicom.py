@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-import SimpleITK as sitk
+import SimpleITK
 from pydicom.errors import InvalidDicomError
 
 from saccade.data.grid import one_line
@@ -148,10 +148,10 @@ def _slice(header: pydicom.Dataset) -> Slice:
 def _pixels(slice_: Slice) -> np.ndarray:
     """(i, j), rescaled by this file's own slope and intercept. GDCM also unpacks every compressed transfer syntax."""
     try:
-        image = sitk.ReadImage(str(slice_.file), imageIO="GDCMImageIO")
+        image = SimpleITK.ReadImage(str(slice_.file), imageIO="GDCMImageIO")
     except RuntimeError as error:
         raise InputError(f"{slice_.file}: its pixels cannot be read; the file is truncated or damaged.") from error
-    return sitk.GetArrayFromImage(image)[0].T
+    return SimpleITK.GetArrayFromImage(image)[0].T
 
 
 def _joined(slices: Iterable[np.ndarray]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 
 from saccade.data.grid import RAS_FROM_LPS, checked_affine, checked_shape
 from saccade.data.nifti import storage_dtype
@@ -21,7 +21,7 @@ def read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
         image = reader.Execute()
     except RuntimeError as error:
         raise InputError(f"{path}: cannot be read as {_kind(path)} ({_cause(error)}).") from error
-    array = sitk.GetArrayFromImage(image)
+    array = SimpleITK.GetArrayFromImage(image)
     spatial = image.GetDimension()
     # ITK keeps the first index fastest and the channels of a pixel last: k j i c -> i j k c
     array = array.transpose(*range(spatial)[::-1], *range(spatial, array.ndim))
@@ -41,25 +41,25 @@ def read_itk_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
 def write_itk(array: np.ndarray, affine: np.ndarray, path: Path) -> None:
     """Write an NRRD or MetaImage file, compressed; the affine may be oblique or sheared."""
     array = np.asarray(array, dtype=storage_dtype(array.dtype, path))
-    image = sitk.GetImageFromArray(array.transpose(2, 1, 0, *range(3, array.ndim)), isVector=array.ndim == 4)
+    image = SimpleITK.GetImageFromArray(array.transpose(2, 1, 0, *range(3, array.ndim)), isVector=array.ndim == 4)
     lps = RAS_FROM_LPS @ affine
     spacing_mm = np.linalg.norm(lps[:3, :3], axis=0)
     image.SetSpacing(spacing_mm.tolist())
     image.SetDirection((lps[:3, :3] / spacing_mm).ravel().tolist())
     image.SetOrigin(lps[:3, 3].tolist())
     try:
-        sitk.WriteImage(image, str(path), useCompression=True)
+        SimpleITK.WriteImage(image, str(path), useCompression=True)
     except RuntimeError as error:
         raise OSError(f"{path}: cannot be written ({_cause(error)}).") from error
 
 
-def _reader(path: Path) -> sitk.ImageFileReader:
+def _reader(path: Path) -> SimpleITK.ImageFileReader:
     """A reader that has read the header."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty.")
-    reader = sitk.ImageFileReader()
+    reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
@@ -68,7 +68,7 @@ def _reader(path: Path) -> sitk.ImageFileReader:
     return reader
 
 
-def _affine(image: sitk.Image | sitk.ImageFileReader, path: Path) -> np.ndarray:
+def _affine(image: SimpleITK.Image | SimpleITK.ImageFileReader, path: Path) -> np.ndarray:
     """The first three axes' affine; an image lies in the plane k = 0 with a slice 1 mm thick."""
     size = image.GetDimension()
     spatial = min(size, 3)

@@ -105,7 +105,9 @@ def for_array(header: Any, array: np.ndarray) -> Any:
         # The display window belonged to the old values: it would show a label map as one grey.
         header["cal_min"] = header["cal_max"] = 0
     header.set_data_dtype(dtype)
+    pixdim = header["pixdim"].copy()
     header.set_data_shape(array.shape)
+    header["pixdim"] = pixdim  # of which the line before clears what lies beyond the array's axes
     header.set_slope_inter(None, None)
     return header
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 
-from saccade.data.nifti import with_affine
+from saccade.data.nifti import for_array, with_affine
 from saccade.data.volume import Volume
 from saccade.errors import InputError
 
@@ -24,7 +24,7 @@ def to_canonical(volume: Volume) -> Volume:
     array = np.ascontiguousarray(apply_orientation(volume.array, orientation))
     header = volume.header
     if header is not None:
-        header = _turned(header, orientation, array, affine)
+        header = _turned(for_array(header, array), orientation, affine)
     return Volume(array, affine, header, volume.source)
 
 
@@ -42,10 +42,8 @@ def from_canonical(array: np.ndarray, like: Volume) -> np.ndarray:
     return np.ascontiguousarray(apply_orientation(array, ornt_transform(_RAS, orientation)))
 
 
-def _turned(header: Any, orientation: np.ndarray, array: np.ndarray, affine: np.ndarray) -> Any:
+def _turned(header: Any, orientation: np.ndarray, affine: np.ndarray) -> Any:
     """The header with its frequency, phase and slice axes renamed along with the axes themselves."""
-    header = header.copy()
     axes = [None if axis is None else int(orientation[axis, 0]) for axis in header.get_dim_info()]
     header.set_dim_info(*axes)
-    header.set_data_shape(array.shape)
     return with_affine(header, affine)
