@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike
 
 from saccade.errors import InputError
 
+MAX_LABEL = 65535  # what label files hold
+
 
 def as_masks(who: str, prediction: ArrayLike, truth: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Both arrays as booleans (what is not zero belongs to the structure), of one shape.
@@ -38,20 +40,18 @@ def as_spacing(who: str, spacing_mm: Sequence[float], axes: int) -> np.ndarray:
 
 
 def as_labels(who: str, labels: ArrayLike) -> np.ndarray:
-    """A label map as an array of integers from 0 up; floats that hold whole numbers are converted.
+    """A label map as an array of integers from 0 to 65535; floats that hold whole numbers are converted.
 
     Raises:
-        InputError: If a value is negative or not whole.
+        InputError: If a value is none of these.
     """
     array = np.asarray(labels)
     if array.dtype == bool:
         return array.astype(np.uint8)
     if not np.issubdtype(array.dtype, np.integer):
-        whole = np.nan_to_num(array, nan=0.5, posinf=0.5, neginf=0.5)
-        if np.any(whole != np.rint(whole)):
-            bad = array.ravel()[np.argmax((whole != np.rint(whole)).ravel())]
-            raise InputError(f"{who}: labels must be whole numbers, got {bad:g}.")
-        array = array.astype(np.int64)
-    if array.size and array.min() < 0:
-        raise InputError(f"{who}: labels must not be negative, got {array.min()}.")
-    return array
+        whole = np.isfinite(array) & (array == np.rint(array))
+        if not whole.all():
+            raise InputError(f"{who}: labels must be whole numbers, got {array[~whole].flat[0]:g}.")
+    if array.size and not (array.min() >= 0 and array.max() <= MAX_LABEL):
+        raise InputError(f"{who}: labels must lie in 0..{MAX_LABEL}, got {array.min():g}..{array.max():g}.")
+    return array if np.issubdtype(array.dtype, np.integer) else array.astype(np.uint16)

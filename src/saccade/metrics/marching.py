@@ -59,7 +59,7 @@ def _corners(axes: int) -> list[tuple[int, ...]]:
 
 def _faces(axes: int) -> Iterator[list[tuple[int, ...]]]:
     """The square itself, or the six squares of a cube; the corners of each in going round."""
-    ring = [(0, 0), (0, 1), (1, 1), (1, 0)]
+    ring: list[tuple[int, ...]] = [(0, 0), (0, 1), (1, 1), (1, 0)]
     if axes == 2:
         yield ring
         return

@@ -62,6 +62,11 @@ def score_labels(
     return scores
 
 
+def labels_in(labels: np.ndarray) -> list[int]:
+    """The labels above 0 that an integer label map holds, ascending."""
+    return [index + 1 for index, box in enumerate(find_objects(labels)) if box is not None]
+
+
 def _score(
     prediction: np.ndarray, truth: np.ndarray, shape: tuple[int, ...], spacing: np.ndarray, tolerance_mm: float
 ) -> dict[str, float]:

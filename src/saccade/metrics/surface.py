@@ -270,4 +270,5 @@ def _percentile_of_area(distances: np.ndarray, sizes: np.ndarray, percent: float
     """The distance at which this share of the area is reached, going from near to far."""
     order = np.argsort(distances)
     reached = np.cumsum(sizes[order]) / sizes.sum()
-    return float(distances[order][min(np.searchsorted(reached, percent / 100), len(order) - 1)])
+    place = min(int(np.searchsorted(reached, percent / 100)), len(order) - 1)
+    return float(distances[order][place])

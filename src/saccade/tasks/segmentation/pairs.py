@@ -1,0 +1,101 @@
+"""Which prediction belongs to which truth, and what the labels are called."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from saccade.data.layout_labels import BTCV_LABELS, parse_label_names, read_label_names
+from saccade.data.layout_names import match_ids, volumes_in
+from saccade.data.layouts import Case, case_id, find_dataset, pair_cases
+from saccade.errors import InputError
+from saccade.files import read_json
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The cases to score.
+
+    Args:
+        found: Case id -> predicted label map and the case that holds the truth, in order of id.
+        missing: Cases with a truth and no prediction.
+        extra: Ids of predictions without a truth.
+        label_names: As the truth's folder or data set says, value -> name; empty when it says nothing.
+    """
+
+    found: dict[str, tuple[Path, Case]]
+    missing: tuple[Case, ...]
+    extra: tuple[str, ...]
+    label_names: dict[int, str]
+
+
+def find_pairs(predictions: Path, truth: Path) -> Pairs:
+    """Pair predictions with truths by case id.
+
+    Args:
+        predictions: A label map, or a folder of them.
+        truth: A label map, a folder of them, or a data set in a known layout; a file goes with a file.
+
+    Raises:
+        InputError: If one is missing, a file is given with a folder, a folder holds no label map or two of one case,
+            or no prediction has a truth.
+    """
+    for path in (predictions, truth):
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file or folder.")
+    if predictions.is_file() != truth.is_file():
+        raise InputError(f"{predictions}, {truth}: must be two label maps or two folders, got one of each.")
+    if predictions.is_file():
+        case = _case(truth)
+        return Pairs({case.id: (predictions, case)}, (), (), names_beside(truth.parent))
+    pairs = _in_folder(predictions, truth) if volumes_in(truth) else _in_dataset(predictions, truth)
+    if not pairs.found:
+        cases, extra = (", ".join(ids) for ids in ([case.id for case in pairs.missing], pairs.extra))
+        raise InputError(f"{predictions}: must hold predictions of the cases of {truth} ({cases}), got {extra}.")
+    return pairs
+
+
+def names_beside(folder: Path) -> dict[int, str]:
+    """Label names that ``labels.json`` or ``dataset.json`` gives in this folder or the one above, or those of BTCV.
+
+    Raises:
+        InputError: If such a file is there and cannot be used.
+    """
+    for place in (folder, folder.resolve().parent):
+        if (path := place / "labels.json").is_file():
+            return read_label_names(path)
+        if (path := place / "dataset.json").is_file():
+            content = read_json(path)
+            if isinstance(content, dict) and "labels" in content:
+                return parse_label_names(str(path), content["labels"], content.get("regions_class_order"))
+    is_btcv = folder.name == "label" and (folder.parent / "img").is_dir()
+    return dict(BTCV_LABELS) if is_btcv else {}
+
+
+def _in_folder(predictions: Path, truth: Path) -> Pairs:
+    pairs, missing, extra = pair_cases(predictions, truth)
+    truths = {case_id(path): path for path in volumes_in(truth)}
+    return Pairs(
+        {id: (predicted, Case(id, (), true)) for id, (predicted, true) in pairs.items()},
+        tuple(Case(id, (), truths[id]) for id in missing),
+        tuple(extra),
+        names_beside(truth),
+    )
+
+
+def _in_dataset(predictions: Path, truth: Path) -> Pairs:
+    dataset = find_dataset(truth)
+    cases = {case.id: case for case in dataset.labelled()}
+    if not cases:
+        raise InputError(f"{truth}: must hold label maps, got {len(dataset.cases)} cases without any.")
+    predicted = {case_id(path): path for path in volumes_in(predictions)}
+    matched = match_ids(list(predicted), list(cases))
+    found = {matched[id]: (predicted[id], cases[matched[id]]) for id in matched}
+    return Pairs(
+        dict(sorted(found.items())),
+        tuple(case for id, case in cases.items() if id not in found),
+        tuple(sorted(set(predicted) - set(matched))),
+        dataset.label_names,
+    )
+
+
+def _case(truth: Path) -> Case:
+    return Case(case_id(truth), (), truth)
