@@ -4,6 +4,7 @@ Oktay et al., 2018, https://arxiv.org/abs/1804.03999; Schlemper et al., 2019, ht
 """
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -89,14 +90,15 @@ class AttentionGate(nn.Module):
         alpha = q.flatten(2).softmax(2).reshape(q.shape) if self.variant == "softmax" else torch.sigmoid(q)
         return resize(alpha, x.shape[2:], self.align_corners)
 
-    def apply_coefficients(
-        self, x: Float[Tensor, "b c *space"], alpha: Float[Tensor, "b 1 *space"]
-    ) -> Float[Tensor, "b c *space"]:
-        """``W(alpha * x)``: what the gate makes of given coefficients."""
-        return self.transform(alpha * x)
+    def attend(
+        self, x: Float[Tensor, "b c *space"], g: Float[Tensor, "b cg *grid"]
+    ) -> tuple[Float[Tensor, "b c *space"], Float[Tensor, "b 1 *space"]]:
+        """The gated features and the coefficients that gated them."""
+        alpha = self.map(self.coefficients(x, g))
+        return self.transform(alpha * x), alpha
 
     def forward(self, x: Float[Tensor, "b c *space"], g: Float[Tensor, "b cg *grid"]) -> Float[Tensor, "b c *space"]:
-        return self.apply_coefficients(x, self.map(self.coefficients(x, g)))
+        return self.attend(x, g)[0]
 
     def _long_enough(self, x: Tensor) -> Tensor:
         lacking = [max(s - n, 0) for n, s in zip(x.shape[2:], self.subsample, strict=True)]
@@ -134,17 +136,20 @@ class MultiAttentionGate(nn.Module):
         self, x: Float[Tensor, "b c *space"], g: Float[Tensor, "b cg *grid"]
     ) -> Float[Tensor, "b gates *space"]:
         """The coefficients of all gates, one channel each."""
-        return torch.cat([gate.coefficients(x, g) for gate in self.gates], 1)
+        return torch.cat([gate.coefficients(x, g) for gate in self._each()], 1)
 
-    def apply_coefficients(
-        self, x: Float[Tensor, "b c *space"], alpha: Float[Tensor, "b gates *space"]
-    ) -> Float[Tensor, "b c *space"]:
-        """What the gates together make of given coefficients."""
-        each = [gate.apply_coefficients(x, a) for gate, a in zip(self.gates, alpha.split(1, 1), strict=True)]
-        return self.combine(torch.cat(each, 1))
+    def attend(
+        self, x: Float[Tensor, "b c *space"], g: Float[Tensor, "b cg *grid"]
+    ) -> tuple[Float[Tensor, "b c *space"], Float[Tensor, "b gates *space"]]:
+        """The combined features and the coefficients of all gates."""
+        outputs, maps = zip(*(gate.attend(x, g) for gate in self._each()), strict=True)
+        return self.combine(torch.cat(outputs, 1)), torch.cat(maps, 1)
 
     def forward(self, x: Float[Tensor, "b c *space"], g: Float[Tensor, "b cg *grid"]) -> Float[Tensor, "b c *space"]:
         return self.combine(torch.cat([gate(x, g) for gate in self.gates], 1))
+
+    def _each(self) -> list[AttentionGate]:
+        return cast(list[AttentionGate], list(self.gates))
 
 
 def point_norm(channels: int, norm: Norm, spatial_dims: int) -> nn.Sequential:

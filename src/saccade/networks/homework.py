@@ -4,6 +4,8 @@ After Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597 and Cicek et al
 https://arxiv.org/abs/1606.06650.
 """
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -36,13 +38,13 @@ class HomeworkUNet2D(nn.Module):
             for into, out in zip([in_channels, *widths], widths, strict=False)
         )
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.up = nn.ModuleList(nn.ConvTranspose2d(low, here, 2, stride=2) for here, low in pairs)
         self.decoder = nn.ModuleList(DoubleConv(2 * here, here, spatial_dims=2, norm=None) for here, _ in pairs)
         self.head = nn.Conv2d(width, out_channels, 1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes h w"]:
-        skips = []
+        skips: list[Tensor] = []
         for level in self.encoder:
             skips.append(level(self.pool(skips[-1]) if skips else x))
         x = skips.pop()
@@ -62,7 +64,7 @@ class HomeworkUNet3D(nn.Module):
         in_channels: Channels of the input.
         out_channels: Classes.
         width: Channels of the first convolution. Default 32, as given out.
-        final_relu: Whether the class scores pass a ReLU too. True (default) is faithful; scores are then never negative.
+        final_relu: Whether the class scores pass a ReLU too. True (default) is faithful; no score is then negative.
 
     Differs from Cicek et al.: no batch norm, no biases.
 
@@ -80,7 +82,7 @@ class HomeworkUNet3D(nn.Module):
             for into, half, full in zip([in_channels, *widths[1:]], widths, widths[1:], strict=False)
         )
         self.pool = nn.MaxPool3d(2, ceil_mode=True)
-        pairs = list(zip(widths[1:], widths[2:], strict=False))
+        pairs = list(pairwise(widths[1:]))
         self.up = nn.ModuleList(_deconv(low, low, 2) for _, low in pairs)
         self.decoder = nn.ModuleList(
             nn.Sequential(_deconv(low + here, here, 3), _deconv(here, here, 3)) for here, low in pairs
@@ -89,7 +91,7 @@ class HomeworkUNet3D(nn.Module):
         self.final_relu = final_relu
 
     def forward(self, x: Float[Tensor, "b c d h w"]) -> Float[Tensor, "b classes d h w"]:
-        skips = []
+        skips: list[Tensor] = []
         for level in self.encoder:
             skips.append(level(self.pool(skips[-1]) if skips else x))
         x = skips.pop()

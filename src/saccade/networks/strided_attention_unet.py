@@ -62,11 +62,11 @@ class StridedAttentionUNet(nn.Module):
             )
         kernel = _odd(who, "kernel_size", kernel_size, spatial_dims)
         up_kernel = _odd(who, "up_kernel_size", up_kernel_size, spatial_dims)
-        steps = [per_axis(who, "strides", stride, spatial_dims) for stride in strides]
+        steps = [per_axis(who, "strides", stride, spatial_dims) for stride in (1, *strides)]
         norm = _norm_then_dropout(spatial_dims, dropout)
         self.encoder = nn.ModuleList(
             DoubleConv(into, out, spatial_dims=spatial_dims, kernel_size=kernel, stride=stride, norm=norm)
-            for into, out, stride in zip([in_channels, *channels], channels, [1, *steps], strict=False)
+            for into, out, stride in zip([in_channels, *channels], channels, steps, strict=False)
         )
         self.decoder = nn.ModuleList(
             GatedMerge(
@@ -74,7 +74,7 @@ class StridedAttentionUNet(nn.Module):
                 SameGridGate(here, here, spatial_dims=spatial_dims),
                 dropout=dropout,
             )
-            for here, low, step in zip(channels, channels[1:], steps, strict=False)
+            for here, low, step in zip(channels, channels[1:], steps[1:], strict=False)
         )
         self.head = CONV[spatial_dims](channels[0], out_channels, 1)
 

@@ -1,0 +1,92 @@
+"""Published classes by their own names: the equal Saccade module, with the published weights."""
+
+import inspect
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor, nn
+
+from saccade.errors import InputError, unknown_name
+from saccade.reference import agn, monai
+from saccade.reference.request import Request
+from saccade.reference.translate import load, names
+
+_REPOSITORIES: dict[str, ModuleType] = {
+    "ozan-oktay/Attention-Gated-Networks": agn,
+    "Project-MONAI/MONAI": monai,
+}
+
+__all__ = ["from_reference", "load_reference", "reference_names"]
+
+
+def from_reference(
+    repository: str,
+    class_name: str,
+    arguments: Mapping[str, Any],
+    state_dict: Mapping[str, Tensor] | None = None,
+    align_corners: bool = False,
+) -> nn.Module:
+    """The Saccade module equal to a published class, with its weights.
+
+    Its forward takes the published class's inputs in their order and returns all its outputs.
+
+    Args:
+        repository: Where it was published, as ``owner/name`` on GitHub.
+        class_name: The class, or the function, in that repository; where two files define it, or two versions of it
+            exist, followed by a bracket that says which.
+        arguments: Of the published constructor, by their names there; left out ones take the defaults there.
+        state_dict: The published module's weights; None for a fresh start.
+        align_corners: How linear interpolation aligns grids. Code for PyTorch before 0.4 meant True; the same code
+            computes False today.
+
+    Raises:
+        InputError: For an unknown repository, class or argument, arguments that the published code cannot run with,
+            and weights that do not fit; the message names what.
+
+    >>> from_reference("ozan-oktay/Attention-Gated-Networks", "unet_CT_dsv_3D", {"n_classes": 4, "in_channels": 1})
+    """
+    classes = _repository("from_reference", repository).CLASSES
+    if class_name not in classes:
+        raise unknown_name("from_reference", f"class of {repository}", class_name, sorted(classes))
+    build = classes[class_name]
+    known = list(inspect.signature(build).parameters)[1:]
+    for name in arguments:
+        if name not in known:
+            raise unknown_name("from_reference", f"argument of {class_name}", name, known)
+    try:
+        inspect.signature(build).bind(None, **arguments)
+    except TypeError as error:
+        raise InputError(f"from_reference: {class_name}: {error}.") from error
+    state_keys = None if state_dict is None else frozenset(state_dict)
+    module = build(Request(align_corners, state_keys), **arguments)
+    return module if state_dict is None else load_reference(module, state_dict, repository)
+
+
+def load_reference(module: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> nn.Module:
+    """Copy published weights into a Saccade module of the same architecture, and give it back.
+
+    Args:
+        module: A network or part, as `from_reference`, a constructor or ``saccade.build`` made it.
+        state_dict: The published module's weights, under the names there.
+        source: The repository whose names they are, as ``owner/name``.
+
+    Raises:
+        InputError: For an unknown repository, and for keys left over, missing, or of another shape, by name.
+    """
+    return load(module, state_dict, _repository("load_reference", source).PARTS, source)
+
+
+def reference_names(module: nn.Module, source: str) -> dict[str, str]:
+    """Our name -> the published name of every parameter and buffer.
+
+    Raises:
+        InputError: For an unknown repository.
+    """
+    return names(module, _repository("reference_names", source).PARTS)
+
+
+def _repository(who: str, repository: str) -> ModuleType:
+    if repository not in _REPOSITORIES:
+        raise unknown_name(who, "repository", repository, list(_REPOSITORIES))
+    return _REPOSITORIES[repository]

@@ -1,0 +1,29 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from golden_parity import check, goldens, ids, load
+
+CASES = [
+    path
+    for path in goldens(
+        "A_blocks", "A_grid_attention", "A_losses", "A_multi_attention", "A_networks", "B_monai_attentionunet"
+    )
+    if (path.stem.startswith("unet") and path.stem != "unet_nonlocal_3D") or path.parent.name != "A_networks"
+]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("path", CASES, ids=ids(CASES))
+def test_equals_the_published_code(path):
+    check(load(path))
