@@ -1,0 +1,23 @@
+"""The fake run is a module beside the tests; importlib mode does not put it on the path."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def fake() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fake_run", Path(__file__).with_name("fake_run.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(fake: ModuleType, tmp_path: Path) -> Path:
+    folder: Path = fake.make_run(tmp_path)
+    return folder
