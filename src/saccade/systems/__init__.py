@@ -1,0 +1,116 @@
+"""The published systems, in one table; looking at it imports nothing heavy.
+
+Other packages add theirs through the entry point group ``saccade.systems``: a name that points at a module of the
+same form as those here (``Network`` settings, ``network(settings)``, ``PRESETS``) with a ``SYSTEM`` entry.
+"""
+
+import importlib
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from saccade.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class System:
+    """One system: what it is, where it lives, and what it is measured against.
+
+    Attributes:
+        name: As on the command line.
+        module: Where its settings, network and presets are.
+        task: Kind of problem.
+        paper: Source.
+        control: The system without the idea that this one stands for.
+        summary: One line.
+        parameters: Trainable numbers of the paper's configuration.
+    """
+
+    name: str
+    module: str
+    task: str
+    paper: str
+    control: str
+    summary: str
+    parameters: int
+
+
+_OWN = (
+    System(
+        "attention-unet",
+        "saccade.systems.attention_unet",
+        "segmentation",
+        "Oktay et al. 2018, arXiv:1804.03999",
+        "unet",
+        "U-Net whose skip connections are damped by attention gates",
+        6_411_498,
+    ),
+    System(
+        "unet",
+        "saccade.systems.unet",
+        "segmentation",
+        "Ronneberger et al. 2015, arXiv:1505.04597; Cicek et al. 2016, arXiv:1606.06650",
+        "MONAI's UNet",
+        "U-Net with deep supervision, the control of attention-unet",
+        5_888_004,
+    ),
+    System(
+        "homework-unet-2d",
+        "saccade.systems.homework_unet_2d",
+        "segmentation",
+        "Ronneberger et al. 2015, arXiv:1505.04597 (course form, CS-8395, 2020)",
+        "unet",
+        "Plain padded 2D U-Net on slices, one foreground class against background",
+        31_030_658,
+    ),
+    System(
+        "homework-unet-3d",
+        "saccade.systems.homework_unet_3d",
+        "segmentation",
+        "Cicek et al. 2016, arXiv:1606.06650 (course form, CS-8395, 2020)",
+        "unet",
+        "Plain 3D U-Net with three poolings for the 13 BTCV organs",
+        19_066_592,
+    ),
+)
+SYSTEMS = {system.name: system for system in _OWN}
+
+
+def list_systems() -> list[System]:
+    """All systems: Saccade's own, then those that installed packages add."""
+    return [*SYSTEMS.values(), *(point.load().SYSTEM for point in entry_points(group="saccade.systems"))]
+
+
+def find_system(name: str) -> System:
+    """The system of a name.
+
+    Raises:
+        InputError: If there is none; names the nearest and all.
+    """
+    systems = {system.name: system for system in list_systems()} if name not in SYSTEMS else SYSTEMS
+    if name not in systems:
+        raise unknown_name("saccade", "system", name, list(systems))
+    return systems[name]
+
+
+def build(name: str, **settings: Any) -> "nn.Module":
+    """The network of a system.
+
+    Args:
+        name: One of `list_systems`.
+        settings: Of that network, by name, for example ``in_channels=1, out_channels=4``.
+
+    Raises:
+        InputError: If the name or a setting is unknown, or a value does not fit.
+
+    >>> sum(p.numel() for p in build("attention-unet", in_channels=1, out_channels=4).parameters())
+    6411498
+    """
+    module = importlib.import_module(find_system(name).module)
+    try:
+        return module.network(module.Network.parse(settings, name))
+    except ValueError as error:
+        raise error if isinstance(error, InputError) else InputError(str(error)) from error

@@ -12,7 +12,7 @@ from saccade.data.orient import to_canonical
 from saccade.data.volume import Volume, read_volume, same_grid
 from saccade.errors import InputError, unknown_name
 from saccade.metrics import METRICS, aggregate, score_labels
-from saccade.metrics.inputs import as_labels
+from saccade.metrics.inputs import Real, Spacing, as_labels
 from saccade.metrics.scores import labels_in
 from saccade.tasks.segmentation.pairs import Pairs, find_pairs
 
@@ -28,7 +28,7 @@ def evaluate_folders(
     truth: Path | str,
     *,
     label_names: Mapping[int, str] | None = None,
-    tolerance_mm: float = 1.0,
+    tolerance_mm: Real = 1.0,
     missing: Missing = "fail",
     progress: Callable[[int, int, str], None] | None = None,
     say: Callable[[str], None] | None = None,
@@ -76,10 +76,10 @@ def evaluate_folders(
 def evaluate_arrays(
     prediction: np.ndarray,
     truth: np.ndarray,
-    spacing_mm: Sequence[float],
+    spacing_mm: Spacing,
     *,
     labels: Sequence[int] | Mapping[int, str] = (),
-    tolerance_mm: float = 1.0,
+    tolerance_mm: Real = 1.0,
 ) -> Scores:
     """Scores of one case; a volume one voxel thick is scored as the image that it is.
 

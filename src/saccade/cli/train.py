@@ -1,0 +1,57 @@
+"""`saccade train`: from a folder of labelled scans to a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    system: Annotated[str, typer.Argument(help="Name of a system, see `saccade systems`.")],
+    data: Annotated[
+        Path, typer.Option("--data", help="Folder of the data set; any layout `saccade data check` knows.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the run; new or empty.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML with settings, for example another run's config.yaml.")
+    ] = None,
+    preset: Annotated[
+        str, typer.Option("--preset", help="default (decided from the data), tiny, or paper.")
+    ] = "default",
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting: training.epochs=20. Repeatable.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="JSON with label names, where the data set has none.")
+    ] = None,
+    fold: Annotated[int, typer.Option("--fold", help="Which part is held out.")] = 0,
+    folds: Annotated[int, typer.Option("--folds", help="How many parts there are.", min=2)] = 5,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+) -> None:
+    """Train a system on labelled data.
+
+    Example: saccade train attention-unet --data abdomens --out run --preset tiny --set training.max_seconds=180
+    """
+    from saccade.data.layout_labels import read_label_names
+    from saccade.runs import start_run
+    from saccade.tasks.settings import merge, parse_assignments, read_yaml
+
+    given = read_yaml(config) if config else {}
+    for key in ("version", "task", "system", "preset"):
+        given.pop(key, None)
+    if given.get("data"):
+        given["data"].pop("root", None)
+    overrides = merge(given, parse_assignments(assignments or []))
+    if labels is not None:
+        overrides = merge(overrides, {"data": {"label_names": read_label_names(labels)}})
+    start_run(
+        system,
+        data,
+        out,
+        preset=preset,
+        split=(fold, folds),
+        resume=resume,
+        overrides=overrides,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    typer.echo(f"{out}")

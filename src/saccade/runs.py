@@ -1,0 +1,154 @@
+"""`train` and `load`: a run is a folder, and these two open its doors whatever the task."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from saccade.errors import InputError, unknown_name
+from saccade.files import read_json
+from saccade.systems import find_system
+from saccade.tasks.segmentation import train as segmentation
+from saccade.tasks.segmentation.config import SegmentationConfig
+from saccade.tasks.segmentation.predictor import SegmentationPredictor
+from saccade.tasks.settings import merge, read_yaml
+
+FORMAT = 1
+SECTIONS = ("training", "augmentation", "inference", "data", "network")
+Predictor = SegmentationPredictor
+
+
+def train(
+    system: str,
+    data: Path | str,
+    out: Path | str,
+    *,
+    preset: str = "default",
+    fold: int = 0,
+    folds: int = 5,
+    resume: bool = False,
+    **settings: Any,
+) -> Predictor:
+    """Train a system on a folder of data.
+
+    Args:
+        system: A name of `saccade.list_systems`.
+        data: The data set's folder, in any layout that ``saccade data check`` knows.
+        out: The run's folder; made, and refused if it already holds something (unless ``resume``).
+        preset: ``default`` (decided from the data), ``tiny`` or ``paper``.
+        fold: Which part is held out for validation.
+        folds: How many parts there are.
+        resume: Continue the run in ``out``.
+        settings: Anything in ``config.yaml``: a section with nested values (``training={"epochs": 5}``) or the name of
+            one setting (``epochs=5``), and ``label_names`` (value to name) for data that have none.
+
+    Returns:
+        The trained network, ready to `predict`.
+
+    Raises:
+        InputError: If the data, a name or a setting cannot be used.
+        RunError: If training fails.
+    """
+    overrides = _sort_settings(settings)
+    run = Path(out)
+    return start_run(
+        system, data, run, preset=preset, split=(fold, folds), resume=resume, overrides=overrides, say=lambda text: None
+    )
+
+
+def start_run(
+    system: str,
+    data: Path | str,
+    run: Path,
+    *,
+    preset: str,
+    split: tuple[int, int],
+    resume: bool,
+    overrides: Mapping[str, Any],
+    say: segmentation.Say,
+) -> Predictor:
+    """What `train` does, with nested overrides and a voice; ``split`` is (fold, folds)."""
+    implementation = segmentation.implementation_of(system, preset)
+    if not resume and run.exists() and any(run.iterdir()):
+        raise InputError(f"{run}: must be new or empty, holds something. Choose another folder, or --resume.")
+    if resume and not (run / "last.ckpt").is_file():
+        raise InputError(f"{run}: nothing to resume, there is no last.ckpt.")
+    names = overrides.get("data", {}).get("label_names")
+    dataset = segmentation.open_dataset(data, names)
+    if resume:
+        config = read_config(run)
+        ids = read_json(run / "splits.json")
+        train_cases = [dataset.case(name) for name in ids["train"]]
+        held_out = [dataset.case(name) for name in ids["validation"]]
+    else:
+        train_cases, held_out = segmentation.choose_split(dataset, fold=split[0], folds=split[1])
+        config = segmentation.plan(
+            system, dataset, train_cases, preset=preset, overrides=overrides, implementation=implementation
+        )
+        network = make_network(config)  # a wrong setting is refused before anything is written
+        segmentation.describe_run(config, run, train_cases, held_out)
+    say(f"data   {len(train_cases)} cases to train on, {len(held_out)} held out; {dataset.layout}")
+    say(f"plan   spacing {config.data.spacing_mm} mm, patch {config.data.patch_size}, {config.data.intensity.kind}")
+    network = make_network(config)
+    say(f"net    {config.system}, {sum(p.numel() for p in network.parameters()):,} parameters")
+    return segmentation.train_segmentation(
+        config, network, run=run, train=train_cases, validation=held_out, resume=resume, say=say
+    )
+
+
+def load(run: Path | str, *, device: str = "cpu") -> Predictor:
+    """Open a trained run.
+
+    Raises:
+        InputError: If the folder is no run, or its files are missing, damaged or of another version.
+    """
+    run = Path(run)
+    if not run.is_dir():
+        raise InputError(f"{run}: must be the folder of a run, there is no such folder.")
+    config = read_config(run)
+    network = segmentation.load_weights(make_network(config), run / "model.safetensors")
+    return SegmentationPredictor(network, config, device=device)
+
+
+def read_config(run: Path) -> SegmentationConfig:
+    """A run's config.yaml, checked."""
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise InputError(f"{run}: is not a run, there is no config.yaml in it.")
+    values = read_yaml(path)
+    if values.get("version") != FORMAT:
+        raise InputError(
+            f"{path}: must be of format version {FORMAT}, got {values.get('version')!r}. Train the run again."
+        )
+    return SegmentationConfig.parse(values, str(path))
+
+
+def make_network(config: SegmentationConfig) -> torch.nn.Module:
+    """The network of a configuration, its first weights drawn from the run's seed."""
+    import importlib
+
+    module = importlib.import_module(find_system(config.system).module)
+    sizes = {"in_channels": config.data.channels, "out_channels": len(config.classes)}
+    try:
+        settings = module.Network.parse(merge(config.network, sizes), f"{config.system}: network")
+        with torch.random.fork_rng():
+            torch.manual_seed(config.training.seed)
+            return module.network(settings)
+    except ValueError as error:
+        raise error if isinstance(error, InputError) else InputError(str(error)) from error
+
+
+def _sort_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Put settings given by their bare name into their sections."""
+    fields = {section: SegmentationConfig.model_fields[section].annotation for section in SECTIONS[:-1]}
+    homes = {name: section for section, model in fields.items() for name in model.model_fields}  # type: ignore[union-attr]
+    nested: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name in SECTIONS:
+            nested = merge(nested, {name: value})
+        elif name in homes:
+            nested = merge(nested, {homes[name]: {name: value}})
+        else:
+            raise unknown_name("train", "setting", name, [*SECTIONS, *homes])
+    return nested

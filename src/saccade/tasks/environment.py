@@ -1,0 +1,43 @@
+"""What a run was made with: versions, machine, seed, data."""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+PACKAGES = ("saccade", "torch", "lightning", "monai", "numpy", "nibabel", "SimpleITK")
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions of what computes, and the machine in words."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "machine": machine(),
+    }
+
+
+def machine() -> str:
+    """Processor, its cores and the operating system, in one line."""
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            model = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{model}, {cores()} cores, {platform.system()} {platform.release()}"
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,77 @@
+"""A look before hours of training: shapes, the first loss, gradients everywhere, one patch learned by heart."""
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from saccade.errors import RunError
+from saccade.tasks.segmentation.module import SegmentationModule
+
+STEPS = 40
+MAX_SECONDS = 20.0
+FALL = 0.95  # the loss on one patch must come below this part of its start
+
+
+def check_training(module: SegmentationModule, batch: Sequence[Tensor]) -> list[str]:
+    """Try one batch on a copy of the network; the module is left as it was.
+
+    Args:
+        module: As it will be trained.
+        batch: Images (b, c, i, j, k) and class indices (b, i, j, k).
+
+    Returns:
+        What was found, a line each; a line that starts with "warning" deserves a look.
+
+    Raises:
+        RunError: If the output has another shape than the labels, the loss is not a number, or a parameter gets no
+            gradient.
+    """
+    image, labels = module.in_dimensions(batch[0][:1]), module.labels_in_dimensions(batch[1][:1])
+    classes = len(module.config.classes)
+    network = copy.deepcopy(module.network).train()
+    logits = network(image)
+    expected = (1, classes, *image.shape[2:])
+    if tuple(logits.shape) != expected:
+        raise RunError(f"check: the network must give logits of shape {expected}, got {tuple(logits.shape)}.")
+    start = module.loss(logits, labels)
+    if not torch.isfinite(start):
+        raise RunError(
+            f"check: the loss must be a number at the start, got {start.item()}. Look at intensity and labels."
+        )
+    start.backward()
+    without = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    if without:
+        raise RunError(f"check: {len(without)} parameter(s) get no gradient, first {without[0]}.")
+    first, last, steps, seconds = _learn_by_heart(module, network, image, labels)
+    lines = [
+        f"shapes: image {tuple(image.shape)} -> logits {tuple(logits.shape)}",
+        f"loss at the start {start.item():.4f}"
+        + (f" (chance is {math.log(classes):.4f})" if _is_entropy(module) else ""),
+        f"one patch: loss {first:.4f} -> {last:.4f} in {steps} steps, {seconds / max(1, steps):.2f} s a step",
+    ]
+    if last > first - (1 - FALL) * abs(first):
+        lines.append("warning: the loss on a single patch hardly falls; look at learning rate, labels and intensity")
+    return lines
+
+
+def _is_entropy(module: SegmentationModule) -> bool:
+    return module.config.training.loss == "cross_entropy"
+
+
+def _learn_by_heart(
+    module: SegmentationModule, network: torch.nn.Module, image: Tensor, labels: Tensor
+) -> tuple[float, float, int, float]:
+    rate = min(1e-2, module.config.training.learning_rate * 2)
+    optimiser = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=rate)
+    began, losses = time.perf_counter(), []
+    while len(losses) < STEPS and (len(losses) < 3 or time.perf_counter() - began < MAX_SECONDS):
+        optimiser.zero_grad()
+        loss = module.loss(network(image), labels)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses[0], losses[-1], len(losses), time.perf_counter() - began

@@ -1,0 +1,119 @@
+"""Everything a segmentation run depends on, in one validated, re-runnable form: what `config.yaml` holds."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from saccade.tasks.settings import Settings
+
+Triple = tuple[float, float, float]
+Length = Annotated[int, Field(ge=1)]
+Size = tuple[Length, Length, Length]
+
+
+class Intensity(Settings):
+    """How voxel values are prepared for the network."""
+
+    kind: Literal["ct_window", "z_score", "min_max"] = Field(
+        description="ct_window: clip to [low, high], subtract mean, divide by std (all in HU); "
+        "z_score: each volume to mean 0 and standard deviation 1; min_max: each volume to 0..255"
+    )
+    low: float | None = Field(None, description="lower end of the window, HU")
+    high: float | None = Field(None, description="upper end of the window, HU")
+    mean: float = Field(0.0, description="subtracted after clipping, HU")
+    std: float = Field(1.0, gt=0, description="divided by after clipping, HU")
+
+    @model_validator(mode="after")
+    def _window_is_a_window(self) -> Self:
+        if self.kind == "ct_window" and (self.low is None or self.high is None or self.low >= self.high):
+            raise ValueError(f"ct_window needs low < high, got {self.low} and {self.high}")
+        return self
+
+
+class Data(Settings):
+    """The data set and its preparation."""
+
+    root: Path = Field(description="folder of the data set")
+    label_names: dict[int, str] = Field(description="foreground label values and their names")
+    channels: int = Field(1, ge=1, description="images per case")
+    spacing_mm: Triple | None = Field(
+        None, description="voxel size all cases are resampled to; null keeps each its own"
+    )
+    patch_size: Size = Field(description="voxels the network sees at once, along right, anterior, superior")
+    intensity: Intensity
+
+
+class Augmentation(Settings):
+    """Random changes of the training patches; every draw is a function of seed, epoch and case."""
+
+    probability: float = Field(0.5, ge=0, le=1, description="how often a patch is rotated, scaled and shifted")
+    rotation_degrees: float = Field(15.0, ge=0, description="largest rotation about each axis")
+    scale: tuple[float, float] = Field((0.8, 1.25), description="smallest and largest magnification")
+    shift_fraction: float = Field(0.0, ge=0, description="largest shift, as a part of the patch size")
+    flip_axes: tuple[Literal[0, 1, 2], ...] = Field((), description="axes mirrored with probability 1/2")
+    noise: float = Field(0.0, ge=0, description="largest standard deviation of added noise, after preparation")
+    brightness: float = Field(0.0, ge=0, description="largest added constant, after preparation")
+    contrast: tuple[float, float] = Field((1.0, 1.0), description="smallest and largest factor on the values")
+
+
+class Training(Settings):
+    """Loss, optimiser, schedule and length."""
+
+    loss: Literal["dice_cross_entropy", "squared_dice", "published_dice", "cross_entropy", "homework_dice"] = (
+        "dice_cross_entropy"
+    )
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    schedule: Literal["warmup_cosine", "polynomial", "halving", "constant"] = Field(
+        "warmup_cosine", description="halving: times 1/2 every 250 epochs"
+    )
+    batch_size: int = Field(2, ge=1)
+    epochs: int = Field(100, ge=1)
+    steps_per_epoch: int | None = Field(None, ge=1, description="null: every training case once")
+    max_seconds: float | None = Field(
+        None, gt=0, description="stop after this much training time (validation not counted); the schedule ends there"
+    )
+    foreground_fraction: float = Field(0.5, ge=0, le=1, description="part of the patches centred on a labelled voxel")
+    precision: Literal["bf16-mixed", "32-true", "16-mixed"] = "bf16-mixed"
+    weight_averaging: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights per step; 0 is off")
+    validate_every: int = Field(1, ge=1, description="epochs between validations")
+    patience: int | None = Field(None, ge=1, description="validations without progress before stopping early")
+    keep: Literal["best", "last"] = Field("best", description="weights kept: of the best validation, or the latest")
+    workers: int = Field(0, ge=0, description="processes that prepare patches; 0 uses the training process")
+    seed: int = 0
+
+
+class Inference(Settings):
+    """How a whole volume is put together from patches."""
+
+    overlap: float = Field(0.5, ge=0, lt=1, description="overlap of neighbouring windows, as a part of the patch")
+    mirror_axes: tuple[Literal[0, 1, 2], ...] = Field((), description="axes over whose mirror images is averaged")
+    file_pattern: str = Field("{case}.nii.gz", description="name of a result below the output folder")
+
+    @field_validator("file_pattern")
+    @classmethod
+    def _names_the_case(cls, pattern: str) -> str:
+        if "{case}" not in pattern or ".." in pattern or pattern.startswith("/"):
+            raise ValueError("must hold {case} and stay below the output folder")
+        return pattern
+
+
+class SegmentationConfig(Settings):
+    """One segmentation run."""
+
+    version: int = Field(1, description="version of this format")
+    task: Literal["segmentation"] = "segmentation"
+    system: str
+    preset: str = "default"
+    network: dict[str, Any] = Field(default_factory=dict, description="settings of the network, see `saccade systems`")
+    data: Data
+    augmentation: Augmentation = Augmentation()
+    training: Training = Training()
+    inference: Inference = Inference()
+
+    @property
+    def classes(self) -> list[int]:
+        """Label value of every output channel; channel 0 is background."""
+        return [0, *sorted(self.data.label_names)]

@@ -1,0 +1,113 @@
+"""Training patches in an order, at places and with changes that only seed, epoch and case decide."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from saccade.data.layouts import Case, load_case
+from saccade.data.prepare import Normalise, check_channels, prepare_image, prepare_labels
+from saccade.tasks.segmentation.augment import draw_view, take_view
+from saccade.tasks.segmentation.config import SegmentationConfig
+
+FOREGROUND_SAMPLES = 2000  # remembered labelled voxels per class and case, enough to centre patches on
+
+
+class PreparedCases:
+    """Cases, decoded and prepared once and kept in memory.
+
+    Args:
+        cases: Labelled cases.
+        config: Preparation.
+        memory_bytes: Prepared cases beyond this are made anew each time they are asked for.
+    """
+
+    def __init__(self, cases: Sequence[Case], config: SegmentationConfig, *, memory_bytes: int = 8 * 2**30) -> None:
+        self.cases, self.config = list(cases), config
+        self.spacing_mm = config.data.spacing_mm or (1.0, 1.0, 1.0)
+        self._left = memory_bytes
+        self._kept: dict[int, tuple[Tensor, Tensor, list[Tensor]]] = {}
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Image (c, i, j, k), class indices (i, j, k) and, for each class present, voxels that carry it (n, 3)."""
+        if index in self._kept:
+            return self._kept[index]
+        prepared = self._prepare(self.cases[index], index)
+        size = sum(part.nbytes for part in (prepared[0], prepared[1], *prepared[2]))
+        if size <= self._left:
+            self._left -= size
+            self._kept[index] = prepared
+        return prepared
+
+    def _prepare(self, case: Case, index: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+        data = self.config.data
+        volume, label = load_case(case)
+        if label is None:
+            raise ValueError(f"PreparedCases: case '{case.id}' has no label.")
+        check_channels(volume, data.channels, case.id)
+        image, _ = prepare_image(volume, spacing_mm=data.spacing_mm, normalise=Normalise(**data.intensity.model_dump()))
+        classes = prepare_labels(label, tuple(image.shape[1:]), self.config.classes)
+        generator = torch.Generator().manual_seed(index)
+        places = []
+        for value in range(1, len(self.config.classes)):
+            voxels = torch.nonzero(classes == value)
+            if len(voxels):
+                places.append(voxels[torch.randperm(len(voxels), generator=generator)[:FOREGROUND_SAMPLES]].clone())
+        return image, classes, places
+
+
+class Patches(Dataset):
+    """Random patches; item (epoch, position, case) is always the same patch, whoever asks for it and when."""
+
+    def __init__(self, prepared: PreparedCases) -> None:
+        self.prepared = prepared
+
+    def __len__(self) -> int:
+        return len(self.prepared)
+
+    def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+        epoch, position, index = key
+        config = self.prepared.config
+        patch = config.data.patch_size
+        image, labels, places = self.prepared[index]
+        generator = torch.Generator().manual_seed(hash((config.training.seed, epoch, position, index)) % 2**63)
+        anchor = None
+        if places and torch.rand((), generator=generator) < config.training.foreground_fraction:
+            voxels = places[int(torch.randint(len(places), (), generator=generator))]
+            anchor = tuple(voxels[int(torch.randint(len(voxels), (), generator=generator))].tolist())
+        view = draw_view(
+            config.augmentation,
+            tuple(image.shape[1:]),
+            patch,
+            spacing_mm=self.prepared.spacing_mm,
+            anchor=anchor,
+            generator=generator,
+        )
+        return take_view(view, image, labels, patch)
+
+
+class EpochSampler(Sampler):
+    """Keys (epoch, position, case): each epoch a new order of all cases, repeated until the epoch is full."""
+
+    def __init__(self, cases: int, length: int, seed: int) -> None:
+        self.cases, self.length, self.seed = cases, length, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before every epoch, also the first one after a resume."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        generator = torch.Generator().manual_seed(hash((self.seed, self.epoch)) % 2**63)
+        order: list[int] = []
+        while len(order) < self.length:
+            order += torch.randperm(self.cases, generator=generator).tolist()
+        for position, index in enumerate(order[: self.length]):
+            yield self.epoch, position, index

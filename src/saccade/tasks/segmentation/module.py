@@ -1,0 +1,136 @@
+"""One training step, one validation step, the optimiser and its schedule: the segmentation task for Lightning."""
+
+import math
+from typing import Any
+
+import lightning
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from saccade import losses
+from saccade.tasks.segmentation.config import SegmentationConfig
+from saccade.tasks.segmentation.windows import apply_windows
+
+LOSSES = {
+    "dice_cross_entropy": losses.dice_cross_entropy_loss,
+    "squared_dice": losses.dice_loss,
+    "published_dice": losses.published_dice_loss,
+    "cross_entropy": losses.cross_entropy_loss,
+    "homework_dice": losses.homework_dice_loss,
+}
+VALIDATION_OVERLAP = 0.25  # quicker than the final prediction's, and good enough to choose an epoch by
+WARMUP = 0.03  # part of the training in which the learning rate rises from a tenth
+
+
+class SegmentationModule(lightning.LightningModule):
+    """A network, its loss, and the average of its weights that is validated and kept when averaging is on.
+
+    Args:
+        network: Takes (b, c, *space), gives logits (b, k, *space).
+        config: The run.
+        total_steps: Length of the schedule, optimiser steps.
+    """
+
+    def __init__(self, network: nn.Module, config: SegmentationConfig, total_steps: int) -> None:
+        super().__init__()
+        self.network, self.config, self.total_steps = network, config, total_steps
+        self.loss = LOSSES[config.training.loss]
+        self.scores: list[list[float]] = []
+        self.seconds_left: float | None = None  # set by the time budget, if there is one
+        decay = config.training.weight_averaging
+        self.average = (
+            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
+        )
+
+    @property
+    def best_network(self) -> nn.Module:
+        """The network to validate and to keep."""
+        return self.average.module if self.average is not None else self.network
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        image, labels = batch
+        loss = self.loss(self.network(self.in_dimensions(image)), self.labels_in_dimensions(labels))
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"training: the loss became {loss.item()} at step {self.global_step}.")
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.average is not None:
+            # early averages would remember the untrained weights for longer than training lasts
+            warm = min(self.config.training.weight_averaging, (1 + self.global_step) / (10 + self.global_step))
+            self.average.multi_avg_fn = get_ema_multi_avg_fn(warm)
+            self.average.update_parameters(self.network)
+
+    def configure_optimizers(self) -> Any:
+        settings = self.config.training
+        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}[settings.optimiser]
+        extra = {"momentum": 0.9, "nesterov": True} if settings.optimiser == "sgd" else {}
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        return kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, **extra)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """Dice of whole volumes on the prepared grid; classes absent from both truth and prediction do not count."""
+        image, labels = batch[0][0], batch[1][0]
+        patch = self.config.data.patch_size
+        (logits,) = apply_windows(self._logits, image.cpu(), patch, overlap=VALIDATION_OVERLAP, batch=1)
+        found, truth = logits.argmax(0), labels.cpu()
+        scores = []
+        for value in range(1, len(self.config.classes)):
+            a, b = found == value, truth == value
+            both = int(a.sum() + b.sum())
+            scores.append(2 * int((a & b).sum()) / both if both else math.nan)
+        self.scores.append(scores)
+
+    def on_validation_epoch_end(self) -> None:
+        table = torch.tensor(self.scores)
+        self.scores = []
+        per_class = table.nanmean(0)
+        self.log("val_dice", per_class.nanmean().nan_to_num(0.0))
+        for name, value in zip(self.config.data.label_names.values(), per_class, strict=True):
+            self.log(f"val_dice {name}", value)
+
+    def _logits(self, windows: Float[Tensor, "n c a b d"]) -> list[Tensor]:
+        logits = self.best_network.eval()(self.in_dimensions(windows.to(self.device))).float().cpu()
+        return [logits[..., None] if logits.ndim < windows.ndim else logits]
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        rate = self.config.training.learning_rate * schedule_factor(
+            self.config.training.schedule, self.progress, self.current_epoch
+        )
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
+            group["lr"] = rate
+
+    @property
+    def progress(self) -> float:
+        """How much of the training is done, 0 to 1: steps or, if that is more, the spent part of the time budget."""
+        by_steps = self.global_step / max(1, self.total_steps)
+        limit = self.config.training.max_seconds
+        by_time = 1 - self.seconds_left / limit if limit and self.seconds_left is not None else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+    def in_dimensions(self, image: Float[Tensor, "b c i j k"]) -> Float[Tensor, "b c *space"]:
+        return image.squeeze(-1) if self.config.data.patch_size[2] == 1 else image
+
+    def labels_in_dimensions(self, labels: Int[Tensor, "b i j k"]) -> Int[Tensor, "b *space"]:
+        return labels.squeeze(-1) if self.config.data.patch_size[2] == 1 else labels
+
+
+def schedule_factor(kind: str, progress: float, epoch: int) -> float:
+    """What the learning rate is multiplied by.
+
+    Args:
+        kind: ``warmup_cosine``, ``polynomial`` ((1 - p)^0.9), ``halving`` (every 250 epochs) or ``constant``.
+        progress: p, from 0 to 1.
+        epoch: Epochs done.
+    """
+    if kind == "polynomial":
+        return (1 - progress) ** 0.9
+    if kind == "halving":
+        return 0.5 ** (epoch // 250)
+    if kind == "constant":
+        return 1.0
+    if progress < WARMUP:
+        return 0.1 + 0.9 * progress / WARMUP
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARMUP) / (1 - WARMUP)))

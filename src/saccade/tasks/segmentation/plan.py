@@ -1,0 +1,175 @@
+"""Decisions taken from the data: voxel size, patch size, intensity preparation, pooling. All end in config.yaml."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from saccade.data.layouts import Case, Dataset, load_case
+from saccade.data.orient import to_canonical
+from saccade.errors import InputError
+
+LOOKED_AT = 40  # cases whose voxels are looked at; medians hardly move beyond that
+VOXELS_PER_CASE = 20_000
+AIR_HU = -500  # only CT has large parts below this
+ANISOTROPIC = 3.0  # a slice thickness beyond this multiple of the in-plane voxel is kept, not evened out
+MULTIPLE = 8  # patch sizes that three poolings divide waste nothing
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a data set looks like.
+
+    Attributes:
+        spacing_mm: Median voxel size along right, anterior, superior.
+        shape: Median size in voxels of that spacing.
+        modality: ``CT`` or anything else.
+        percentiles: 0.5 and 99.5 percent of the values inside labelled voxels.
+        mean, std: Of the values inside labelled voxels.
+        values: Label values found.
+        channels: Images per case.
+    """
+
+    spacing_mm: tuple[float, float, float]
+    shape: tuple[int, int, int]
+    modality: str
+    percentiles: tuple[float, float]
+    mean: float
+    std: float
+    values: tuple[int, ...]
+    channels: int
+
+
+def take_fingerprint(dataset: Dataset, cases: Sequence[Case]) -> Fingerprint:
+    """Look at (at most 40 of) the training cases.
+
+    Raises:
+        InputError: If no case has a label, or the labels are all background.
+    """
+    if not cases:
+        raise InputError(f"{dataset.root}: must have labelled cases to train on, found none.")
+    step = max(1, len(cases) // LOOKED_AT)
+    generator = np.random.default_rng(0)
+    spacings, extents, samples, air, values, channels = [], [], [], [], set[int](), set[int]()
+    for case in cases[::step][:LOOKED_AT]:
+        image, label = load_case(case)
+        assert label is not None
+        canonical = to_canonical(image)
+        spacings.append(canonical.spacing_mm)
+        extents.append([n * s for n, s in zip(canonical.shape, canonical.spacing_mm, strict=True)])
+        array = np.asarray(image.array, dtype=np.float32).reshape(*image.shape, -1)
+        inside = array[np.asarray(label.array) > 0].ravel()
+        samples.append(
+            generator.choice(inside, min(VOXELS_PER_CASE, len(inside)), replace=False) if len(inside) else inside
+        )
+        air.append(float((array < AIR_HU).mean()))
+        values |= {int(value) for value in np.unique(label.array)}
+        channels.add(image.channels)
+    foreground = np.concatenate(samples)
+    if not len(foreground):
+        raise InputError(f"{dataset.root}: labels must hold something beside background (0), found none.")
+    if len(channels) > 1:
+        raise InputError(f"{dataset.root}: all cases must have equally many channels, found {sorted(channels)}.")
+    spacing = _common_spacing(np.array(spacings))
+    low, high = np.percentile(foreground, [0.5, 99.5])
+    return Fingerprint(
+        spacing_mm=_triple(spacing, float),
+        shape=_triple(np.maximum(1, np.round(np.median(extents, axis=0) / spacing)), int),
+        modality=dataset.modality or ("CT" if np.median(air) > 0.02 else "MR"),
+        percentiles=(float(low), float(high)),
+        mean=float(np.clip(foreground, low, high).mean()),
+        std=float(max(np.clip(foreground, low, high).std(), 1e-6)),
+        values=tuple(sorted(values - {0})),
+        channels=channels.pop(),
+    )
+
+
+def plan_data(
+    dataset: Dataset, fingerprint: Fingerprint, *, patch_voxels: int, volume_voxels: int | None, slices: bool = False
+) -> dict[str, Any]:
+    """The `data` part of a configuration.
+
+    Args:
+        dataset: The data set.
+        fingerprint: What it looks like.
+        patch_voxels: How many voxels a patch may have.
+        volume_voxels: Voxels a whole volume may have after resampling (None: keep the median spacing). A coarser
+            spacing lets a small network on a small machine see enough of the body.
+        slices: Whether patches are axial slices, for networks in two dimensions.
+    """
+    spacing, shape = np.array(fingerprint.spacing_mm), np.array(fingerprint.shape)
+    if volume_voxels is not None and shape.prod() > volume_voxels:
+        target = (np.prod(shape * spacing) / volume_voxels) ** (1 / 3)
+        coarser = np.maximum(spacing, target)
+        for _ in range(8):  # axes that are coarse already stay; the others share what is left
+            ratio = (np.prod(shape * spacing / coarser) / volume_voxels) ** (1 / 2)
+            coarser = np.where(coarser > spacing, np.maximum(spacing, coarser * ratio), coarser)
+        shape, spacing = np.maximum(1, np.round(shape * spacing / coarser)), coarser
+    if slices:
+        shape[2] = 1
+    names = dataset.label_names or {value: f"label {value}" for value in fingerprint.values}
+    return {
+        "root": str(dataset.root.resolve()),
+        "label_names": dict(names),
+        "channels": fingerprint.channels,
+        "spacing_mm": [round(float(value), 4) for value in spacing],
+        "patch_size": list(plan_patch(tuple(int(n) for n in shape), patch_voxels)),
+        "intensity": _plan_intensity(fingerprint),
+    }
+
+
+def plan_patch(shape: tuple[int, ...], voxels: int, multiple: int = MULTIPLE) -> tuple[int, ...]:
+    """The largest patch within a number of voxels, shaped like the volume, each axis a multiple of ``multiple``.
+
+    An axis shorter than the multiple (a slice, a slab) keeps its size.
+    """
+    full = [n if n < multiple else -(-n // multiple) * multiple for n in shape]
+    while np.prod(full) > voxels:
+        longest = max(range(len(full)), key=lambda axis: (full[axis], -axis))
+        if full[longest] <= multiple:
+            break
+        full[longest] -= multiple
+    return tuple(full)
+
+
+def plan_pooling(patch: tuple[int, ...], spacing_mm: tuple[float, ...], levels: int) -> list[list[int]]:
+    """Pooling per level: axes are halved while they are fine and long enough, so that voxels become even.
+
+    An axis pauses while its voxel is more than twice the finest one's, or when it has fewer than 8 voxels left.
+    """
+    size, spacing, pooling = np.array(patch, float), np.array(spacing_mm, float), []
+    for _ in range(levels):
+        pool = (size >= 8) & (spacing <= 2 * spacing[size >= 8].min(initial=np.inf))
+        factor = np.where(pool, 2, 1)
+        if (factor == 1).all():
+            break
+        size, spacing = np.ceil(size / factor), spacing * factor
+        pooling.append([int(value) for value in factor])
+    return pooling
+
+
+def _common_spacing(spacings: np.ndarray) -> np.ndarray:
+    median = np.median(spacings, axis=0)
+    thick = int(median.argmax())
+    if median[thick] > ANISOTROPIC * median.min():
+        median[thick] = np.percentile(spacings[:, thick], 10)
+    return median
+
+
+def _plan_intensity(fingerprint: Fingerprint) -> dict[str, Any]:
+    if fingerprint.modality.upper() != "CT":
+        return {"kind": "z_score"}
+    low, high = fingerprint.percentiles
+    mean, std = fingerprint.mean, fingerprint.std
+    return {
+        "kind": "ct_window",
+        "low": round(low, 1),
+        "high": round(high, 1),
+        "mean": round(mean, 2),
+        "std": round(std, 2),
+    }
+
+
+def _triple(values: np.ndarray, kind: type) -> Any:
+    return tuple(kind(value) for value in values)
