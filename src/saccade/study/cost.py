@@ -1,0 +1,59 @@
+"""What a network costs: parameters, arithmetic, time and memory of one prediction."""
+
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one forward pass.
+
+    Attributes:
+        parameters: Trainable numbers.
+        gflop: Billions of floating-point operations (a multiply-add counts as two).
+        seconds: Median of several passes after a first one.
+        input_shape: Of the pass.
+        threads: Cores used.
+    """
+
+    parameters: int
+    gflop: float
+    seconds: float
+    input_shape: tuple[int, ...]
+    threads: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@torch.inference_mode()
+def measure_cost(network: nn.Module, shape: tuple[int, ...]) -> Cost:
+    """Measure one forward pass in evaluation mode, float32.
+
+    Args:
+        network: Left in the mode it was in.
+        shape: Of the input, (b, c, *space).
+    """
+    was_training = network.training
+    network.eval()
+    x = torch.zeros(shape)
+    with FlopCounterMode(display=False) as counter:
+        network(x)
+    seconds = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        network(x)
+        seconds.append(time.perf_counter() - began)
+    network.train(was_training)
+    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    flops = counter.get_total_flops()
+    return Cost(parameters, flops / 1e9, statistics.median(seconds), shape, torch.get_num_threads())
