@@ -5,12 +5,13 @@ from math import isnan
 
 import numpy as np
 
+from saccade.metrics.inputs import Real
 from saccade.metrics.scores import HIGHER_IS_BETTER
 
-Scores = Mapping[str, float | None]
+Scores = Mapping[str, Real | None]
 
 
-def aggregate(cases: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, dict[str, float]]]:
+def aggregate(cases: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, dict[str, Real]]]:
     """Mean and spread of every metric of every organ over cases, failures included.
 
     A case that has nothing to find and finds nothing is not scored. A missed organ (precision undefined: nothing was
@@ -45,7 +46,7 @@ def is_spurious(scores: Scores) -> bool:
     return _undefined(scores["recall"]) and not _undefined(scores["precision"])
 
 
-def _summary(all_scores: list[Scores]) -> dict[str, dict[str, float]]:
+def _summary(all_scores: list[Scores]) -> dict[str, dict[str, Real]]:
     scored = [scores for scores in all_scores if not _undefined(scores["dice"])]
     missed, spurious = sum(map(is_missed, scored)), sum(map(is_spurious, scored))
     summary = {}
@@ -61,12 +62,12 @@ def _summary(all_scores: list[Scores]) -> dict[str, dict[str, float]]:
     return summary
 
 
-def _values(scored: list[Scores], metric: str) -> list[float]:
+def _values(scored: list[Scores], metric: str) -> list[Real]:
     """One value per scored case; a failure counts as the worst."""
     known = [value for scores in scored if (value := scores[metric]) is not None and not isnan(value)]
     worst = 0.0 if metric in HIGHER_IS_BETTER else max(known, default=0.0)
     return [worst if is_missed(scores) or is_spurious(scores) else float(scores[metric] or 0.0) for scores in scored]
 
 
-def _undefined(value: float | None) -> bool:
+def _undefined(value: Real | None) -> bool:
     return value is None or isnan(value)

@@ -7,6 +7,10 @@ from numpy.typing import ArrayLike
 
 from saccade.errors import InputError
 
+# Run-time checkers take `float` at its word; whole millimetres are numbers too.
+Real = float | int
+Spacing = Sequence[Real] | np.ndarray
+
 MAX_LABEL = 65535  # what label files hold
 
 
@@ -27,7 +31,7 @@ def check_shapes(who: str, prediction: np.ndarray, truth: np.ndarray) -> None:
         raise InputError(f"{who}: prediction and truth must have one shape, got {prediction.shape} and {truth.shape}.")
 
 
-def as_spacing(who: str, spacing_mm: Sequence[float], axes: int) -> np.ndarray:
+def as_spacing(who: str, spacing_mm: Spacing, axes: int) -> np.ndarray:
     """The spacing as float64, one positive number of millimetres per axis.
 
     Raises:

@@ -3,12 +3,10 @@
 The rules for empty masks are those of docs/metrics.md: nothing to find and nothing found is not scored (nan).
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from saccade.metrics.inputs import as_masks, as_spacing
+from saccade.metrics.inputs import Spacing, as_masks, as_spacing
 
 MM3_PER_ML = 1000.0
 
@@ -66,7 +64,7 @@ def recall(prediction: ArrayLike, truth: ArrayLike) -> float:
     return ratio(both, true)
 
 
-def volume_error_ml(prediction: ArrayLike, truth: ArrayLike, spacing_mm: Sequence[float]) -> float:
+def volume_error_ml(prediction: ArrayLike, truth: ArrayLike, spacing_mm: Spacing) -> float:
     """How far the predicted volume is from the true one, without sign: ``|V(prediction) - V(truth)|``.
 
     Without sign, because too large in one case must not make up for too small in another.

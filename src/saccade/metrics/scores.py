@@ -1,13 +1,13 @@
 """All scores of all labels of a case, in one pass over its voxels."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.ndimage import find_objects
 
 from saccade.errors import InputError
-from saccade.metrics.inputs import as_labels, as_spacing, check_shapes
+from saccade.metrics.inputs import Real, Spacing, as_labels, as_spacing, check_shapes
 from saccade.metrics.overlap import dice_of_counts, ratio, volume_error_of_counts, voxel_ml
 from saccade.metrics.surface import check_tolerance, distances_of_masks, worst_distance
 
@@ -20,10 +20,10 @@ METRICS = ("dice", "precision", "recall", "surface_distance_mm", "hd95_mm", "sur
 def score_labels(
     prediction: ArrayLike,
     truth: ArrayLike,
-    labels: Iterable[int],
-    spacing_mm: Sequence[float],
+    labels: Iterable[int | np.integer],
+    spacing_mm: Spacing,
     *,
-    tolerance_mm: float = 1.0,
+    tolerance_mm: Real = 1.0,
 ) -> dict[int, dict[str, float]]:
     """Every metric of every label of two label maps.
 
@@ -53,7 +53,7 @@ def score_labels(
     check_tolerance("score_labels", tolerance_mm)
     boxes_a, boxes_b = find_objects(a), find_objects(b)
     scores = {}
-    for label in labels:
+    for label in map(int, labels):
         if label < 1:
             raise InputError(f"score_labels: labels to score must be 1 or more (0 is background), got {label}.")
         box = _union(_box(boxes_a, label), _box(boxes_b, label))
@@ -68,7 +68,7 @@ def labels_in(labels: np.ndarray) -> list[int]:
 
 
 def _score(
-    prediction: np.ndarray, truth: np.ndarray, shape: tuple[int, ...], spacing: np.ndarray, tolerance_mm: float
+    prediction: np.ndarray, truth: np.ndarray, shape: tuple[int, ...], spacing: np.ndarray, tolerance_mm: Real
 ) -> dict[str, float]:
     """The scores of two masks cut from arrays of the given shape."""
     counts = tuple(int(np.count_nonzero(mask)) for mask in (prediction & truth, prediction, truth))

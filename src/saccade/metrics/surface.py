@@ -8,17 +8,16 @@ The rules for empty masks are those of docs/metrics.md.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
 from saccade.errors import InputError, unknown_name
-from saccade.metrics.inputs import as_masks, as_spacing
+from saccade.metrics.inputs import Real, Spacing, as_masks, as_spacing
 from saccade.metrics.marching import cell_codes, cell_measures
 
-Definition = Literal["voxel", "area"]
+DEFINITIONS = ("voxel", "area")
 
 # Positions are products of an index and a spacing: 3 * 0.1 mm must still lie within a tolerance of 0.3 mm.
 _ROUNDING_MM = 1e-9
@@ -40,7 +39,7 @@ class SurfaceDistances:
     to_prediction: np.ndarray
     prediction_sizes: np.ndarray
     truth_sizes: np.ndarray
-    definition: Definition
+    definition: str
 
     def mean(self) -> float:
         """Mean over both directions pooled, in mm."""
@@ -48,14 +47,14 @@ class SurfaceDistances:
         pooled = (self.to_truth * self.prediction_sizes).sum() + (self.to_prediction * self.truth_sizes).sum()
         return float(pooled / total)
 
-    def hausdorff(self, percent: float) -> float:
+    def hausdorff(self, percent: Real) -> float:
         """The larger of the two directed percentiles, in mm."""
         both = ((self.to_truth, self.prediction_sizes), (self.to_prediction, self.truth_sizes))
         if self.definition == "voxel":
             return float(max(np.percentile(distances, percent) for distances, _ in both))
         return max(_percentile_of_area(distances, sizes, percent) for distances, sizes in both)
 
-    def share_within(self, tolerance_mm: float) -> float:
+    def share_within(self, tolerance_mm: Real) -> float:
         """Share of both surfaces that lies within the tolerance of the other one."""
         reach = tolerance_mm + _ROUNDING_MM
         near = self.prediction_sizes[self.to_truth <= reach].sum() + self.truth_sizes[self.to_prediction <= reach].sum()
@@ -63,7 +62,7 @@ class SurfaceDistances:
 
 
 def surface_distances(
-    prediction: ArrayLike, truth: ArrayLike, spacing_mm: Sequence[float], *, definition: Definition = "voxel"
+    prediction: ArrayLike, truth: ArrayLike, spacing_mm: Spacing, *, definition: str = "voxel"
 ) -> SurfaceDistances:
     """All distances between the surfaces of two masks, for scores of one's own; exact in float64.
 
@@ -89,7 +88,7 @@ def surface_distances(
 
 
 def surface_distance(
-    prediction: ArrayLike, truth: ArrayLike, spacing_mm: Sequence[float], *, definition: Definition = "voxel"
+    prediction: ArrayLike, truth: ArrayLike, spacing_mm: Spacing, *, definition: str = "voxel"
 ) -> float:
     """Symmetric mean surface distance in mm, both directions pooled (the S2S distance of Oktay et al., 2018).
 
@@ -118,10 +117,10 @@ def surface_distance(
 def hausdorff(
     prediction: ArrayLike,
     truth: ArrayLike,
-    spacing_mm: Sequence[float],
+    spacing_mm: Spacing,
     *,
-    percent: float = 100.0,
-    definition: Definition = "voxel",
+    percent: Real = 100.0,
+    definition: str = "voxel",
 ) -> float:
     """Hausdorff distance in mm: the larger of the two directed percentiles of the surface distances.
 
@@ -145,9 +144,7 @@ def hausdorff(
     return found if isinstance(found, float) else found.hausdorff(percent)
 
 
-def hausdorff95(
-    prediction: ArrayLike, truth: ArrayLike, spacing_mm: Sequence[float], *, definition: Definition = "voxel"
-) -> float:
+def hausdorff95(prediction: ArrayLike, truth: ArrayLike, spacing_mm: Spacing, *, definition: str = "voxel") -> float:
     """95 % Hausdorff distance in mm: the larger of the two directed 95th percentiles. See `hausdorff`.
 
     >>> hausdorff95([[1, 0, 0, 0]], [[0, 0, 0, 1]], (1.0, 2.0))
@@ -159,10 +156,10 @@ def hausdorff95(
 def surface_dice(
     prediction: ArrayLike,
     truth: ArrayLike,
-    spacing_mm: Sequence[float],
+    spacing_mm: Spacing,
     *,
-    tolerance_mm: float = 1.0,
-    definition: Definition = "voxel",
+    tolerance_mm: Real = 1.0,
+    definition: str = "voxel",
 ) -> float:
     """Normalised surface Dice: the share of both surfaces that lies within a tolerance of the other one.
 
@@ -189,7 +186,7 @@ def surface_dice(
     return found.share_within(tolerance_mm)
 
 
-def distances_of_masks(a: np.ndarray, b: np.ndarray, spacing: np.ndarray, definition: Definition) -> SurfaceDistances:
+def distances_of_masks(a: np.ndarray, b: np.ndarray, spacing: np.ndarray, definition: str) -> SurfaceDistances:
     """`surface_distances` without its checks, for boolean arrays."""
     (surface_a, sizes_a), (surface_b, sizes_b) = (_surface(mask, spacing, definition) for mask in (a, b))
     points_a, points_b = np.argwhere(surface_a) * spacing, np.argwhere(surface_b) * spacing
@@ -207,14 +204,14 @@ def worst_distance(shape: Sequence[int], spacing: np.ndarray) -> float:
     return float(np.linalg.norm(np.asarray(shape) * spacing))
 
 
-def check_tolerance(who: str, tolerance_mm: float) -> None:
+def check_tolerance(who: str, tolerance_mm: Real) -> None:
     """Refuse a tolerance that is no distance."""
     if not tolerance_mm >= 0:
         raise InputError(f"{who}: tolerance_mm must be 0 or more, got {tolerance_mm}.")
 
 
 def _found(
-    who: str, prediction: ArrayLike, truth: ArrayLike, spacing_mm: Sequence[float], definition: Definition
+    who: str, prediction: ArrayLike, truth: ArrayLike, spacing_mm: Spacing, definition: str
 ) -> SurfaceDistances | float:
     """The distances, or what the rules for empty masks give in their place: nan or the worst distance."""
     a, b = as_masks(who, prediction, truth)
@@ -225,15 +222,15 @@ def _found(
     return distances_of_masks(a, b, spacing, definition)
 
 
-def _checked(definition: Definition, axes: int) -> Definition:
-    if definition not in get_args(Definition):
-        raise unknown_name("surface_distances", "definition", definition, list(get_args(Definition)))
+def _checked(definition: str, axes: int) -> str:
+    if definition not in DEFINITIONS:
+        raise unknown_name("surface_distances", "definition", definition, list(DEFINITIONS))
     if definition == "area" and axes not in (2, 3):
         raise InputError(f"surface_distances: definition='area' must have arrays of 2 or 3 axes, got {axes}.")
     return definition
 
 
-def _surface(mask: np.ndarray, spacing: np.ndarray, definition: Definition) -> tuple[np.ndarray, np.ndarray]:
+def _surface(mask: np.ndarray, spacing: np.ndarray, definition: str) -> tuple[np.ndarray, np.ndarray]:
     """Where surface elements are, on the grid of voxels or of cells, and their sizes in the order of that grid."""
     if definition == "voxel":
         surface = _border(mask)
@@ -266,7 +263,7 @@ def _nearest(points: np.ndarray, others: np.ndarray, shared: np.ndarray) -> np.n
     return distances
 
 
-def _percentile_of_area(distances: np.ndarray, sizes: np.ndarray, percent: float) -> float:
+def _percentile_of_area(distances: np.ndarray, sizes: np.ndarray, percent: Real) -> float:
     """The distance at which this share of the area is reached, going from near to far."""
     order = np.argsort(distances)
     reached = np.cumsum(sizes[order]) / sizes.sum()

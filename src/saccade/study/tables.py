@@ -4,11 +4,11 @@ import csv
 import io
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 from saccade.errors import unknown_name
 
-Format = Literal["markdown", "csv"]
+FORMATS = ("markdown", "csv")
 
 # Names, order and three decimals are those of the tables of Oktay et al., 2018; what they do not report comes after.
 COLUMNS = {
@@ -23,7 +23,7 @@ COLUMNS = {
 COUNTS = {"n": "Cases", "n_missed": "Missed", "n_spurious": "Spurious"}
 
 
-def results_table(result: Mapping[str, Any], fmt: Format = "markdown") -> str:
+def results_table(result: Mapping[str, Any], fmt: str = "markdown") -> str:
     """The summary of an evaluation as text.
 
     Args:
@@ -37,8 +37,8 @@ def results_table(result: Mapping[str, Any], fmt: Format = "markdown") -> str:
     Raises:
         InputError: If the format is unknown.
     """
-    if fmt not in get_args(Format):
-        raise unknown_name("results_table", "format", fmt, list(get_args(Format)))
+    if fmt not in FORMATS:
+        raise unknown_name("results_table", "format", fmt, list(FORMATS))
     if fmt == "csv":
         return _csv(result["summary"])
     header, *rows = table_rows(result)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from saccade.metrics.inputs import Real, Spacing, as_labels
 from saccade.metrics.scores import labels_in
 from saccade.tasks.segmentation.pairs import Pairs, find_pairs
 
-Missing = Literal["fail", "worst", "skip"]
+MISSING = ("fail", "worst", "skip")
 Scores = dict[int, dict[str, float]]
 
 # Scores compare voxel with voxel: what writers round off an affine does not matter to them.
@@ -29,7 +29,7 @@ def evaluate_folders(
     *,
     label_names: Mapping[int, str] | None = None,
     tolerance_mm: Real = 1.0,
-    missing: Missing = "fail",
+    missing: str = "fail",
     progress: Callable[[int, int, str], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
@@ -56,8 +56,8 @@ def evaluate_folders(
     Raises:
         InputError: If files cannot be read or paired, lie on different grids, or hold no labels.
     """
-    if missing not in get_args(Missing):
-        raise unknown_name("evaluate_folders", "choice for missing", missing, list(get_args(Missing)))
+    if missing not in MISSING:
+        raise unknown_name("evaluate_folders", "choice for missing", missing, list(MISSING))
     pairs = find_pairs(Path(predictions), Path(truth))
     names = pairs.label_names if label_names is None else parse_label_names("label_names", label_names)
     _report_unpaired(pairs, Path(predictions), missing, say)
@@ -133,7 +133,7 @@ def summarise(scores: Mapping[str, Scores], label_names: Mapping[int, str]) -> d
     return {"cases": cases, "summary": aggregate(cases)}
 
 
-def _report_unpaired(pairs: Pairs, predictions: Path, missing: Missing, say: Callable[[str], None] | None) -> None:
+def _report_unpaired(pairs: Pairs, predictions: Path, missing: str, say: Callable[[str], None] | None) -> None:
     absent = ", ".join(case.id for case in pairs.missing)
     if absent and missing == "fail":
         raise InputError(
