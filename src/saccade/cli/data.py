@@ -8,6 +8,8 @@ import typer
 from saccade.errors import unknown_name
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from saccade.data.layouts import Dataset, Fault
 
 app = typer.Typer(help="Make simulated data; check a data set before training on it.", no_args_is_help=True)
@@ -31,12 +33,11 @@ def make(
     """
     if kind != "abdomen":
         raise unknown_name("saccade data make", "kind of data", kind, ["abdomen"])
-    from rich.console import Console
-
     from saccade.data.synthetic.abdomen import make_abdomen
 
-    with Console(stderr=True).status(f"simulating {cases} abdomens"):
-        made = make_abdomen(out, cases, seed, size)
+    with _bar() as bar:
+        task = bar.add_task("simulating", total=cases)
+        made = make_abdomen(out, cases, seed, size, progress=lambda done, _: bar.update(task, completed=done))
     typer.echo(f"{out}: {len(made)} cases ({made[0]} to {made[-1]}).")
 
 
@@ -72,18 +73,22 @@ def check(
         raise typer.Exit(_FAULTS)
 
 
-def _check_with_bar(dataset: "Dataset", fix: bool) -> "list[Fault]":
+def _bar() -> "Progress":
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _check_with_bar(dataset: "Dataset", fix: bool) -> "list[Fault]":
     from saccade.data.check import check_cases
 
-    columns = (TextColumn("checking {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=len(dataset.cases))
+    with _bar() as bar:
+        task = bar.add_task("checking", total=len(dataset.cases))
 
         def progress(done: int, total: int, case: str) -> None:
-            bar.update(task, completed=done, total=total, description=case)
+            bar.update(task, completed=done, total=total, description=f"checking {case}")
 
         return check_cases(dataset, fix=fix, progress=progress)
 

@@ -157,7 +157,7 @@ def _unlike(seen: list[_Seen]) -> list[Fault]:
     if len(alike) < _ENOUGH_CASES:
         return faults
     order = sorted(alike, key=lambda one: one.high - one.low)
-    spread = [max(one.high - one.low, np.finfo(np.float32).tiny) for one in order]
+    spread = [max(one.high - one.low, float(np.finfo(np.float32).tiny)) for one in order]
     for index, one in enumerate(order):
         near = spread[max(0, index - 1) : index] + spread[index + 1 : index + 2]
         if all(max(other / spread[index], spread[index] / other) > _LARGEST_RATIO for other in near):

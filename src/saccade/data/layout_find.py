@@ -172,10 +172,8 @@ def _check_listed(root: Path, content: dict[str, Any], collected: Collected) -> 
     for id, name in listed_files(content):
         if not (root / name).exists() and match_key(id) not in known:
             known.add(match_key(id))
-            found = "none"
-            collected.faults.append(
-                Fault(id, str(root / name), "missing file", "the file that dataset.json names", found)
-            )
+            expected = "the file that dataset.json names"
+            collected.faults.append(Fault(id, str(root / name), "missing file", expected, "none"))
 
 
 def _label_names(root: Path, content: dict[str, Any], collected: Collected) -> dict[int, str]:

@@ -98,7 +98,7 @@ def volumes_in(folder: Path) -> list[Path]:
     """The volume files of a folder, without hidden ones (``._img.nii.gz`` is what macOS leaves in archives)."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and is_volume_file(p))
+    return sorted(p for p in folder.iterdir() if p.is_file() and is_volume_file(p))
 
 
 def _by_id(folder: Path) -> dict[str, Path]:
