@@ -306,3 +306,12 @@ def test_nothing_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["totalseg_ct_abdomen_3mm", "totalseg_mr_abdomen_3mm", "dicom_ct_thorax_abdomen"])
 def test_real_scans_are_clean(name: str) -> None:
     assert check_dataset(SHARED / name) == []
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not here")
+def test_a_missing_dicom_slice_is_said(tmp_path: Path) -> None:
+    series = SHARED / "dicom_ct_thorax_abdomen/series"
+    shutil.copytree(series, tmp_path / "scan", ignore=shutil.ignore_patterns("010.dcm"))
+    (fault,) = check_dataset(tmp_path)
+    assert (fault.case, fault.kind, fault.expected) == ("scan", "DICOM series", "evenly spaced, upright slices")
+    assert fault.found.startswith("slices are missing or uneven")

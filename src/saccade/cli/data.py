@@ -113,7 +113,8 @@ def _print_table(dataset: "Dataset", faults: "list[Fault]") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    size = f"{dataset.layout} layout, {len(dataset.cases)} cases ({len(dataset.labelled())} labelled)"
+    cases = len(dataset.cases)
+    size = f"{dataset.layout} layout, {cases} case{'s' * (cases != 1)} ({len(dataset.labelled())} labelled)"
     if faults:
         table = Table("case", "file", "fault", "expected", "found", show_lines=True)
         for fault in faults:
