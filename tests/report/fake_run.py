@@ -38,7 +38,7 @@ def make_run(root: Path, dice: dict[str, tuple[float | None, float | None]] | No
         save(run / "validation" / f"{name}.nii.gz", labels(1))
         save(run / "validation" / "attention" / f"{name}_gate1.nii.gz", rng.random(SHAPE).astype(np.float32))
     summary = {
-        organ: {metric: {"mean": 0.7125, "std": 0.125, "n": 3, "n_missed": 1, "n_spurious": 0} for metric in METRICS}
+        organ: {metric: {"mean": 0.7126, "std": 0.125, "n": 3, "n_missed": 1, "n_spurious": 0} for metric in METRICS}
         for organ in ("liver", "spleen")
     }
     cases = {name: scores(*values) for name, values in dice.items()}
@@ -57,7 +57,16 @@ def make_run(root: Path, dice: dict[str, tuple[float | None, float | None]] | No
         "epoch,step,seconds,train_loss,val_loss,val_dice,learning_rate,gpu\n"
         "0,10,1.5,0.9,,,0.001,a\n1,20,3.0,0.6,0.7,0.4,0.0005,b\n2,30,4.5,nan,,,0.0001,\n"
     )
-    write_json(run / "summary.json", {"score": 0.71, "best_epoch": 1, "parameters": 6411498})
+    write_json(
+        run / "summary.json",
+        {
+            "score": 0.71,
+            "best_epoch": 1,
+            "parameters": 6411498,
+            "training_seconds": 192.3,
+            "peak_memory_bytes": 1834200000,
+        },
+    )
     write_json(run / "environment.json", {"torch": "2.13.0", "seed": 7})
     files = {
         name: {

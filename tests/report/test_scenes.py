@@ -80,3 +80,17 @@ def test_a_flat_map_is_known_as_flat(fake, run):
     scene, _ = read_scene(case, CT, set())
     assert scene.attention["gate1"].flat
     assert scene.attention["gate1"].low == 0.5
+
+
+def test_the_runs_own_copy_of_the_truth_serves_when_the_data_lost_it(fake, run):
+    case = gather(run).cases[0]
+    before, _ = read_scene(case, CT, set())
+    fake.save(run / "validation" / "truth" / "bad.nii.gz", fake.labels())
+    for path in (run.parent / "data" / "labels").iterdir():
+        path.unlink()
+    record = gather(run)
+    assert record.notices[-1] == "The true label is not to be found for: good, middling."
+    after, notices = read_scene(record.cases[0], CT, set())
+    assert notices == []
+    np.testing.assert_array_equal(after.truth.axial, before.truth.axial)
+    assert [case.name for case in record.cases] == ["bad", "middling", "good"]  # the copies are no cases of their own

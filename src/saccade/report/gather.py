@@ -20,12 +20,16 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Case:
-    """One validation case: its scores and where its volumes lie; ``source`` (scan and truth) is None if gone."""
+    """One validation case: its scores and where its volumes lie.
+
+    ``source`` is the case in the data set, None if it is gone; ``truth`` is the run's own copy of the true label.
+    """
 
     name: str
     scores: dict[str, dict[str, Any]]
     prediction: Path | None
     source: Source | None
+    truth: Path | None
     attention: dict[str, Path]
 
     @property
@@ -145,7 +149,7 @@ def _find_cases(
     if not folder.is_dir():
         notices.append("The run has no validation folder: no cases to show.")
         return []
-    predictions = {path.name.removesuffix(".nii.gz"): path for path in sorted(folder.glob("*.nii.gz"))}
+    predictions, truths = _volumes(folder), _volumes(folder / "truth")
     names = list(dict.fromkeys([*map(str, scores), *predictions]))
     attention = _attention_files(folder / "attention", names)
     if names and not any(attention.values()):
@@ -154,7 +158,7 @@ def _find_cases(
     cases = []
     for name in names:
         organs = {str(k): _mapping(v) for k, v in _mapping(scores.get(name)).items()}
-        cases.append(Case(name, organs, predictions.get(name), locate(name), attention[name]))
+        cases.append(Case(name, organs, predictions.get(name), locate(name), truths.get(name), attention[name]))
     _say_what_is_gone(cases, notices)
     return sorted(cases, key=lambda case: (case.mean_dice is None, case.mean_dice or 0.0, case.name))
 
@@ -162,13 +166,20 @@ def _find_cases(
 def _say_what_is_gone(cases: list[Case], notices: list[str]) -> None:
     for what, gone in (
         ("scan", [case.name for case in cases if case.source is None]),
-        ("true label", [case.name for case in cases if case.source is None or case.source.label is None]),
+        (
+            "true label",
+            [case.name for case in cases if case.truth is None and (case.source is None or case.source.label is None)],
+        ),
         ("prediction", [case.name for case in cases if case.prediction is None]),
     ):
         gone.sort()
         if gone:
             more = f" and {len(gone) - 5} more" if len(gone) > 5 else ""
             notices.append(f"The {what} is not to be found for: {', '.join(gone[:5])}{more}.")
+
+
+def _volumes(folder: Path) -> dict[str, Path]:
+    return {path.name.removesuffix(".nii.gz"): path for path in sorted(folder.glob("*.nii.gz"))}
 
 
 def _attention_files(folder: Path, names: list[str]) -> dict[str, dict[str, Path]]:

@@ -50,6 +50,7 @@ def write_report(run: Path, out: Path | None = None, *, cases: int | None = None
     page = _template().render(
         run=record,
         title=str(record.config.get("system", "Run")),
+        fallback=record.summary.get("mean_dice", record.summary.get("score")),
         facts=_facts(record.summary),
         metrics=[entry for entry in METRICS if any(entry[0] in cells for cells in record.organs.values())],
         charts=draw.draw_charts(record.curves),
@@ -100,8 +101,20 @@ def nested(value: Any) -> str:
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, Any]]:
-    plain = (str, int, float)
-    return [(str(k).replace("_", " "), v) for k, v in summary.items() if isinstance(v, plain)]
+    """The plain entries of a summary under readable names; those of the page's heading are left out."""
+    facts: list[tuple[str, Any]] = []
+    for key, value in summary.items():
+        name = str(key).replace("_", " ")
+        if name in ("system", "preset", "mean dice", "score") or not isinstance(value, str | int | float):
+            continue
+        if name.endswith(" bytes") and isinstance(value, int | float):
+            facts.append((name.removesuffix(" bytes"), f"{show(float(value) / 1e6)} MB"))
+        elif name.endswith("seconds") and isinstance(value, int | float) and 100 <= value < math.inf:
+            minutes, seconds = divmod(round(value), 60)
+            facts.append((name.replace("seconds", "time"), f"{minutes} min {seconds} s"))
+        else:
+            facts.append((name, value))
+    return facts
 
 
 def _split_rows(run: Run) -> list[tuple[str, str, list[tuple[str, str]]]]:

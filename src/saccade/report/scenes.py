@@ -56,6 +56,9 @@ def read_scene(case: Case, intensity: dict[str, Any], classes: set[int]) -> tupl
     image, truth = _read_source(case.source, notices) if case.source is not None else (None, None)
     if image is None:
         return None, notices
+    if truth is None and case.truth is not None:
+        copy = _read(case.truth, image, notices)
+        truth = None if copy is None else copy.array.astype(np.int32)
     predicted = _read(case.prediction, image, notices) if case.prediction is not None else None
     prediction = None if predicted is None else np.rint(predicted.array).astype(np.int32)
     for labels in (truth, prediction):
@@ -128,9 +131,9 @@ def _middle(mask: Bool[np.ndarray, "i j k"]) -> tuple[int, int, int]:
 
 
 def _window(array: Shaped[np.ndarray, "i j k"], intensity: dict[str, Any]) -> tuple[float, float, str]:
-    if intensity.get("kind") == "ct_window" and {"low", "high"} <= intensity.keys():
-        low, high = float(intensity["low"]), float(intensity["high"])
-        return low, high, f"window {low:g} to {high:g} HU".replace("-", "−")
+    low, high = intensity.get("low"), intensity.get("high")
+    if intensity.get("kind") == "ct_window" and isinstance(low, int | float) and isinstance(high, int | float):
+        return float(low), float(high), f"window {low:g} to {high:g} HU".replace("-", "−")
     finite = array[np.isfinite(array)]
     low, high = (float(q) for q in np.percentile(finite, (1, 99))) if finite.size else (0.0, 0.0)
     return low, high, f"grey from the 1st to the 99th percentile ({low:.4g} to {high:.4g})"
