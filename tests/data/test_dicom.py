@@ -108,16 +108,32 @@ def test_each_slice_has_its_own_rescale(tmp_path):
 def test_missing_slices_are_said_and_interpolated(tmp_path):
     places = [z for z in range(0, 33, 3) if z not in (12, 24, 27)]
     for n, z in enumerate(places):
-        save_slice(tmp_path / f"{n}.dcm", (0, 0, z), np.full((5, 7), 1024 + 10 * z))
+        save_slice(tmp_path / f"{n}.dcm", (0, 0, z), np.full((5, 7), 1024 + z * z // 2))
     with pytest.warns(GeometryWarning) as caught:
         volume = read_volume(tmp_path)
     assert [str(warning.message) for warning in caught] == [
         f"{tmp_path}: slices are missing or uneven: 3.00 mm apart except from 9.00 to 15.00, 21.00 to 30.00 "
         "(mm along the slice normal). Interpolated onto an even grid of 11 slices."
     ]
-    assert volume.array[3, 2].tolist() == [10 * z for z in range(0, 33, 3)]
+    # 12 is midway between 9 (40) and 15 (112); from 21 (220) to 30 (450) the steps are 76.67
+    assert volume.array[3, 2].tolist() == [0, 4, 18, 40, 76, 112, 162, 220, 297, 373, 450]
     assert volume.spacing_mm == (2, 3, 3)
     assert read_grid(tmp_path)[0] == volume.shape == (7, 5, 11)
+
+
+def test_a_missing_slice_leaves_the_others_untouched_by_rounded_positions(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 4096, (6, 5, 7))
+    for n, z in enumerate((0, 2.01, 4, 5.99, 10, 12.01)):
+        save_slice(tmp_path / f"{n}.dcm", (0, 0, z), noise[n])
+    with pytest.warns(GeometryWarning, match=r"except from 5.99 to 10.00 "):
+        volume = read_volume(tmp_path)
+    assert np.array_equal(volume.array[:, :, [0, 1, 2, 3, 5, 6]], noise.transpose(2, 1, 0) - 1024)
+
+
+def test_two_slices_at_nearly_one_place_do_not_stand_in_for_a_missing_one(tmp_path):
+    save_series(tmp_path, [(0, 0, z) for z in (0, 1, 1.96, 2.04, 4)])
+    with pytest.warns(GeometryWarning, match=r"except from 1.96 to 2.04, 2.04 to 4.00 "):
+        read_volume(tmp_path)
 
 
 def test_changing_distances_are_brought_onto_the_usual_one(tmp_path):
@@ -143,7 +159,7 @@ def _tilted(folder: Path, degrees: float, count: int = 9) -> np.ndarray:
     rows = 3.0 * np.arange(5)[:, None] + np.zeros(7)
     for n in range(count):
         y, z = np.tan(np.radians(degrees)) * 4.0 * n, 4.0 * n
-        save_slice(folder / f"{n}.dcm", (0, y, z), np.rint(1024 + 10 * (rows + y) + 7 * z))
+        save_slice(folder / f"{n}.dcm", (0, y, z), np.rint(524 + 10 * (rows + y) + 7 * z))
     return rows
 
 
@@ -165,7 +181,7 @@ def test_gantry_tilt_is_said_and_made_rectangular(tmp_path, degrees):
         _, back, up, _ = volume.affine @ (*index, 1)
         y, shift = -back, np.tan(np.radians(degrees)) * up
         if shift <= y <= shift + 12:  # within the slice's own rows
-            assert volume.array[index] == pytest.approx(10 * y + 7 * up, abs=1.01)
+            assert volume.array[index] == pytest.approx(10 * y + 7 * up - 500, abs=1.01)
             inside += 1
         elif not shift - 3 < y < shift + 15:
             assert volume.array[index] == volume.array.min()
@@ -270,6 +286,20 @@ def test_damaged_files_are_named(tmp_path):
     for content in (b"", b"this is no DICOM file" * 20, whole[:100], whole[:300]):
         (tmp_path / "001.dcm").write_bytes(content)
         assert error_of(tmp_path).startswith(f"{tmp_path}/001.dcm: cannot be read as DICOM (")
+
+
+def test_a_number_that_is_none_is_named(tmp_path):
+    path = save_slice(tmp_path / "0.dcm", (0, 0, 0))
+    whole = path.read_bytes()
+    for old, new, said in (
+        (b"DS\x04\x004.0 ", b"DS\x04\x00x.0 ", "SliceThickness must be a number, got x.0."),
+        (b"DS\x04\x003\\2 ", b"DS\x04\x003\\y ", "PixelSpacing must be 2 numbers, got ['3', 'y']."),
+    ):
+        assert old in whole
+        path.write_bytes(whole.replace(old, new))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's own word on it
+            assert error_of(tmp_path) == f"{path}: {said}"
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the shared DICOM series is not here")

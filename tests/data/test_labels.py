@@ -1,4 +1,5 @@
 import colorsys
+from itertools import pairwise
 
 import pytest
 
@@ -69,7 +70,7 @@ def test_colours_are_fixed_distinct_and_bright():
     assert len(set(colours)) == 256
     assert all(max(colour) >= 178 for colour in colours[1:])
     hues = sorted(colorsys.rgb_to_hsv(*colour)[0] for colour in colours[1:15])
-    assert min(b - a for a, b in zip(hues, hues[1:], strict=False)) > 0.03
+    assert min(b - a for a, b in pairwise(hues)) > 0.03
 
 
 def test_negative_labels_are_refused(tmp_path):

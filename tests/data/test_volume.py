@@ -220,6 +220,9 @@ def test_axes_units_byte_order_and_nifti_2(tmp_path):
     assert volume.spacing_mm == pytest.approx((0.04, 0.04, 0.05))
     write_volume(volume, tmp_path / "out.nii")
     assert header_bytes(tmp_path / "out.nii") == header_bytes(tmp_path / "micron.nii")
+    write_volume(Volume(volume.array, volume.affine * [[2], [2], [2], [1]], volume.header), tmp_path / "out.nii")
+    assert read_volume(tmp_path / "out.nii").spacing_mm == pytest.approx((0.08, 0.08, 0.1))
+    assert nib.load(tmp_path / "out.nii").header.get_xyzt_units()[0] == "mm"
 
     big = nib.Nifti1Image(array[..., 0], np.eye(4), nib.Nifti1Header(endianness=">"))
     big.set_data_dtype(">i2")
@@ -235,6 +238,14 @@ def test_axes_units_byte_order_and_nifti_2(tmp_path):
     long = Volume(np.zeros((40000, 1, 1), np.uint8), np.eye(4))
     write_volume(long, tmp_path / "long.nii")
     assert read_volume(tmp_path / "long.nii").shape == (40000, 1, 1)
+
+
+def test_a_volume_lives_on_when_its_file_is_overwritten(tmp_path):
+    array = np.arange(385, dtype=np.int16).reshape(SHAPE)
+    volume = read_volume(nifti(tmp_path / "in.nii", np.eye(4), array=array))
+    with open(tmp_path / "in.nii", "r+b") as stream:
+        stream.write(bytes(1122))
+    assert np.array_equal(volume.array, array)
 
 
 def test_another_affine_than_the_headers_is_written_and_a_shear_drops_the_qform(tmp_path):
@@ -256,6 +267,7 @@ def test_equal_volumes_give_equal_bytes_and_a_failed_write_leaves_the_old_file(t
     write_volume(volume, tmp_path / "a.nii.gz")
     write_volume(volume, tmp_path / "b.nii.gz")
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+    assert (tmp_path / "a.nii.gz").read_bytes()[3:8] == bytes(5)  # neither name nor time in the gzip header
     with pytest.raises(InputError) as caught:
         write_volume(Volume(np.zeros(SHAPE, complex), np.eye(4)), tmp_path / "a.nii.gz")
     assert str(caught.value) == f"{tmp_path}/a.nii.gz: real numbers are needed, got voxels of type complex128."

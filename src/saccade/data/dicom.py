@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import SimpleITK
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from saccade.data.grid import one_line
 from saccade.data.slices import GeometryWarning, Slice, Stack, resample, stack
@@ -17,6 +17,18 @@ from saccade.errors import InputError
 __all__ = ["GeometryWarning", "is_dicom", "read_dicom", "read_dicom_grid"]
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+# What pydicom raises on damaged bytes, as found by damaging them.
+_UNREADABLE = (
+    InvalidDicomError,
+    BytesLengthException,
+    NotImplementedError,
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    TypeError,
+    ValueError,
+)
 _NO_SCANS = ("SEG", "RTDOSE")  # made from scans, on grids of their own
 _TAGS = [
     "SOPClassUID",
@@ -74,14 +86,14 @@ def _plan(path: Path) -> Stack:
         wanted = None
     else:
         files = (file for file in sorted(path.parent.iterdir()) if file.is_file())
-        wanted = _header(path).get("SeriesInstanceUID", "")
+        wanted = str(_header(path).get("SeriesInstanceUID", ""))
     series: dict[str, list[pydicom.Dataset]] = {}
     for file in files:
         if not file.name.startswith(".") and file.name != "DICOMDIR" and is_dicom(file):
             header = _header(file)
             # reports, plans and contours have no rows
-            if "Rows" in header and header.get("Modality") not in _NO_SCANS:
-                series.setdefault(header.get("SeriesInstanceUID", ""), []).append(header)
+            if "Rows" in header and str(header.get("Modality")) not in _NO_SCANS:
+                series.setdefault(str(header.get("SeriesInstanceUID", "")), []).append(header)
     if wanted is not None:
         series = {wanted: series.get(wanted, [])}
     if not any(series.values()):
@@ -105,9 +117,9 @@ def _header(file: Path) -> pydicom.Dataset:
         header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=True)
         if "SOPClassUID" not in header:
             raise InvalidDicomError("it has no SOP class")
-        for tag in _TAGS:  # values are only parsed when asked for: now is when a bad one must show
+        for tag in _TAGS:  # values are parsed when they are first asked for: bad ones shall show here
             header.get(tag)
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{file}: cannot be read as DICOM ({one_line(error)}).") from error
     return header
 
@@ -119,30 +131,33 @@ def _slice(header: pydicom.Dataset) -> Slice:
         InputError: If it is a multi-frame or colour image, or does not say where it lies.
     """
     file = Path(str(header.filename))
-    if int(header.get("NumberOfFrames") or 1) > 1:
+    if header.get("NumberOfFrames") not in (None, 1):
         raise InputError(
             f"{file}: one image per file is needed, got {header.NumberOfFrames} frames in one (enhanced DICOM). "
             "Convert it to NIfTI, for instance with dcm2niix."
         )
-    if int(header.get("SamplesPerPixel") or 1) != 1:
+    if header.get("SamplesPerPixel") not in (None, 1):
         raise InputError(f"{file}: one number per voxel is needed, got {header.SamplesPerPixel} (a colour image).")
-    numbers = {}
-    for tag, count in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
-        try:
-            numbers[tag] = np.array(header.get(tag), dtype=np.float64).reshape(count)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{file}: {tag} must be {count} numbers, got {header.get(tag)}.") from error
-        if not np.isfinite(numbers[tag]).all():
-            raise InputError(f"{file}: {tag} must be finite, got {header.get(tag)}.")
     return Slice(
         file=file,
-        position=numbers["ImagePositionPatient"],
-        orientation=numbers["ImageOrientationPatient"].reshape(2, 3),
+        position=_numbers(header, "ImagePositionPatient", 3),
+        orientation=_numbers(header, "ImageOrientationPatient", 6).reshape(2, 3),
         # DICOM names the distance between rows first; i runs along a row, so its step is the second number
-        pixel_mm=numbers["PixelSpacing"][::-1],
-        size=(int(header.Columns), int(header.Rows)),
-        thickness_mm=float(header.get("SliceThickness") or 0.0),
+        pixel_mm=_numbers(header, "PixelSpacing", 2)[::-1],
+        size=(int(_numbers(header, "Columns", 1)[0]), int(_numbers(header, "Rows", 1)[0])),
+        thickness_mm=float(_numbers(header, "SliceThickness", 1)[0]) if header.get("SliceThickness") else 0.0,
     )
+
+
+def _numbers(header: pydicom.Dataset, tag: str, count: int) -> np.ndarray:
+    try:
+        numbers = np.array(header.get(tag), dtype=np.float64).reshape(count)
+    except (TypeError, ValueError):
+        numbers = np.full(count, np.nan)
+    if not np.isfinite(numbers).all():
+        wanted = "a number" if count == 1 else f"{count} numbers"
+        raise InputError(f"{header.filename}: {tag} must be {wanted}, got {header.get(tag)}.")
+    return numbers
 
 
 def _pixels(slice_: Slice) -> np.ndarray:

@@ -12,6 +12,7 @@ from saccade.errors import InputError
 # Scanners round positions to 0.1 mm at worst; a shear below this angle goes into the affine as it is, losing nothing.
 _ROUNDING_MM = 0.06
 _TILT_DEGREES = 0.1
+_DUPLICATE_MM = 1e-3
 
 
 class GeometryWarning(UserWarning):
@@ -138,7 +139,7 @@ def _check_alike(slices: list[Slice], who: Path) -> None:
 
 
 def _check_distinct(slices: list[Slice], places: np.ndarray, who: Path) -> None:
-    for n in np.flatnonzero(np.diff(places) < 1e-3):
+    for n in np.flatnonzero(np.diff(places) < _DUPLICATE_MM):
         raise InputError(
             f"{who}: two slices lie at {places[n]:.2f} mm, {slices[n].file.name} and {slices[n + 1].file.name}: "
             "several time points, echoes or copies? Give a folder with one of each."
@@ -196,4 +197,4 @@ def _slope(drift: np.ndarray, places: np.ndarray, who: Path) -> np.ndarray:
 
 
 def _tolerance(step_mm: float) -> float:
-    return max(_ROUNDING_MM, 0.02 * step_mm)
+    return min(max(_ROUNDING_MM, 0.02 * step_mm), 0.25 * step_mm)
