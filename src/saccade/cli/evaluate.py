@@ -43,7 +43,7 @@ def evaluate(
     from saccade.tasks.segmentation.evaluate import evaluate_folders
 
     names = read_label_names(labels) if labels else None
-    with Progress(console=Console(stderr=True)) as bar:
+    with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("evaluating", total=None)
         result = evaluate_folders(
             predictions,
