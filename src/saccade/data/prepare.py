@@ -47,7 +47,7 @@ def prepare_labels(volume: Volume, shape: tuple[int, ...], classes: list[int]) -
     return resample_labels(indices, shape, len(classes))
 
 
-def restore(values: Num[Tensor, "c i j k"], grid: Grid) -> Num[Tensor, "c i j k"]:
+def restore(values: Num[Tensor, "c i j k"], grid: Grid) -> Num[Tensor, "c i2 j2 k2"]:
     """Resample maps from the prepared grid to the scan's own voxels, still in canonical axis order."""
     return resample(values, grid.canonical_shape, "trilinear")
 
@@ -65,7 +65,7 @@ def resampled_shape(volume: Volume, spacing_mm: tuple[float, ...] | None) -> tup
     return tuple(max(1, round(size * have / want)) for size, have, want in sizes)
 
 
-def resample(values: Num[Tensor, "c i j k"], shape: tuple[int, ...], mode: str) -> Num[Tensor, "c i j k"]:
+def resample(values: Num[Tensor, "c i j k"], shape: tuple[int, ...], mode: str) -> Num[Tensor, "c i2 j2 k2"]:
     """Resize by interpolation between voxel centres; the outer faces of the volume stay where they are."""
     if tuple(values.shape[1:]) == tuple(shape):
         return values
@@ -73,7 +73,7 @@ def resample(values: Num[Tensor, "c i j k"], shape: tuple[int, ...], mode: str) 
     return F.interpolate(values[None], size=shape, mode=mode, **settings)[0]
 
 
-def resample_labels(indices: Num[Tensor, "i j k"], shape: tuple[int, ...], classes: int) -> Num[Tensor, "i j k"]:
+def resample_labels(indices: Num[Tensor, "i j k"], shape: tuple[int, ...], classes: int) -> Num[Tensor, "i2 j2 k2"]:
     """Resize a label map: each voxel takes the class of the largest interpolated share (ties: the lower class)."""
     if tuple(indices.shape) == tuple(shape):
         return indices

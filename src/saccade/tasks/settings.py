@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -11,13 +11,16 @@ from saccade.errors import InputError, unknown_name
 from saccade.files import write_text
 
 
+S = TypeVar("S", bound="Settings")
+
+
 class Settings(BaseModel):
     """Base of all configuration: immutable, every field described, unknown names are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any], who: str) -> Self:
+    def parse(cls: type[S], values: Mapping[str, Any], who: str) -> S:
         """Validate values.
 
         Raises:

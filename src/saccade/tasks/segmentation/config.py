@@ -1,7 +1,7 @@
 """Everything a segmentation run depends on, in one validated, re-runnable form: what `config.yaml` holds."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -25,7 +25,7 @@ class Intensity(Settings):
     std: float = Field(1.0, gt=0, description="divided by after clipping, HU")
 
     @model_validator(mode="after")
-    def _window_is_a_window(self) -> Self:
+    def _window_is_a_window(self) -> "Intensity":
         if self.kind == "ct_window" and (self.low is None or self.high is None or self.low >= self.high):
             raise ValueError(f"ct_window needs low < high, got {self.low} and {self.high}")
         return self
@@ -63,6 +63,7 @@ class Training(Settings):
     loss: Literal["dice_cross_entropy", "squared_dice", "published_dice", "cross_entropy", "homework_dice"] = (
         "dice_cross_entropy"
     )
+    logit_scale: float = Field(100.0, gt=0, description="factor on the logits inside homework_dice")
     optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)

@@ -1,6 +1,8 @@
 """One training step, one validation step, the optimiser and its schedule: the segmentation task for Lightning."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning
@@ -13,7 +15,7 @@ from saccade import losses
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.windows import apply_windows
 
-LOSSES = {
+LOSSES: dict[str, Callable[..., Tensor]] = {
     "dice_cross_entropy": losses.dice_cross_entropy_loss,
     "squared_dice": losses.dice_loss,
     "published_dice": losses.published_dice_loss,
@@ -37,6 +39,8 @@ class SegmentationModule(lightning.LightningModule):
         super().__init__()
         self.network, self.config, self.total_steps = network, config, total_steps
         self.loss = LOSSES[config.training.loss]
+        if config.training.loss == "homework_dice":
+            self.loss = partial(losses.homework_dice_loss, logit_scale=config.training.logit_scale)
         self.scores: list[list[float]] = []
         self.seconds_left: float | None = None  # set by the time budget, if there is one
         decay = config.training.weight_averaging

@@ -44,7 +44,7 @@ def apply_windows(
     overlap: float = 0.5,
     batch: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Float[Tensor, "k i j d"]]:
+) -> list[Float[Tensor, "m i j k"]]:
     """Blend what a function says of each window into maps of the whole volume.
 
     Args:
