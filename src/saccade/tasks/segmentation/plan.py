@@ -120,17 +120,18 @@ def plan_data(
 
 
 def plan_patch(shape: tuple[int, ...], voxels: int, multiple: int = MULTIPLE) -> tuple[int, ...]:
-    """The largest patch within a number of voxels, shaped like the volume, each axis a multiple of ``multiple``.
+    """The largest patch within a number of voxels that lies inside the volume, each axis a multiple of ``multiple``.
 
-    An axis shorter than the multiple (a slice, a slab) keeps its size.
+    The axis of which the patch covers most is shortened first, so that the patch keeps the volume's shape. An axis
+    shorter than the multiple (a slice, a slab) keeps its size.
     """
-    full = [n if n < multiple else -(-n // multiple) * multiple for n in shape]
-    while np.prod(full) > voxels:
-        longest = max(range(len(full)), key=lambda axis: (full[axis], -axis))
-        if full[longest] <= multiple:
+    patch = [n if n < multiple else n // multiple * multiple for n in shape]
+    while np.prod(patch) > voxels:
+        long = [axis for axis, width in enumerate(patch) if width > multiple]
+        if not long:
             break
-        full[longest] -= multiple
-    return tuple(full)
+        patch[max(long, key=lambda axis: (patch[axis] / shape[axis], patch[axis]))] -= multiple
+    return tuple(patch)
 
 
 def plan_pooling(patch: tuple[int, ...], spacing_mm: tuple[float, ...], levels: int) -> list[list[int]]:

@@ -1,0 +1,39 @@
+"""Make the evidence of a system: ``python evidence/make.py attention-unet --data FOLDER``.
+
+Every finished part is kept in the work folder; run the same command again to go on after a stop.
+"""
+
+import argparse
+from pathlib import Path
+
+import hippocampus
+import homework
+import look_alikes
+
+STUDIES = {
+    "attention-unet": hippocampus.attention_unet,
+    "attention-unet-look-alikes": look_alikes.attention_unet,
+    "unet": hippocampus.unet,
+    "homework-unet-2d": homework.homework_unet_2d,
+    "homework-unet-3d": homework.homework_unet_3d,
+}
+NEEDS_DATA = ("attention-unet", "unet")
+
+
+def main() -> None:
+    """Parse and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("system", choices=STUDIES)
+    parser.add_argument("--data", type=Path, help="the Decathlon's hippocampus volumes, for attention-unet and unet")
+    parser.add_argument("--work", type=Path, default=Path("runs/evidence"), help="where finished parts are kept")
+    parser.add_argument("--seconds", type=float, default=300, help="training time of each run")
+    parser.add_argument("--first-folds", type=int, default=hippocampus.FOLDS, help="only so many of the five folds")
+    options = parser.parse_args()
+    if options.system in NEEDS_DATA and options.data is None:
+        parser.error(f"{options.system} needs --data: {hippocampus.DATA['source']}")
+    options.work.mkdir(parents=True, exist_ok=True)
+    STUDIES[options.system](options)
+
+
+if __name__ == "__main__":
+    main()
