@@ -2,7 +2,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from golden_parity import check, goldens, ids, load
@@ -14,14 +13,6 @@ CASES = [
     )
     if (path.stem.startswith("unet") and path.stem != "unet_nonlocal_3D") or path.parent.name != "A_networks"
 ]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("path", CASES, ids=ids(CASES))

@@ -8,55 +8,58 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
 from saccade.errors import InputError
 
 Logits = Float[Tensor, "b classes *space"]
-Labels = Int[Tensor, "b *space"]
+Labels = Integer[Tensor, "b *space"]
 
 
 @dataclass(frozen=True)
 class Overlap:
     """Sums over the voxels of each item, for each class, and the log-probability of each voxel's own label.
 
-    ``both`` is the probability on the class's own voxels, ``predicted`` all of it, ``predicted_squared`` all of its
-    squares, ``true`` the number of voxels: all (b, classes). ``log_likelihood`` is (b, voxels).
+    ``both`` is the probability on the class's own voxels, ``extent`` all of it (or all of its squares), ``true`` the
+    number of voxels: all (b, classes). ``log_likelihood`` is (b, voxels).
     """
 
     both: Tensor
-    predicted: Tensor
-    predicted_squared: Tensor | None
+    extent: Tensor
     true: Tensor
     log_likelihood: Tensor
 
 
-def overlap(logits: Logits, target: Labels, *, squares: bool = False) -> Overlap:
-    """The sums that every Dice needs, in one pass; squares only where asked for.
+def overlap(logits: Tensor, target: Tensor, *, squares: bool = False) -> Overlap:
+    """The sums that every Dice needs, in one pass; ``squares`` for the extent of squared probabilities.
 
     Raises:
         InputError: If the target's shape is not that of the logits without their classes.
     """
-    if target.shape != (logits.shape[0], *logits.shape[2:]):
-        raise InputError(
-            f"losses: target must be (b, *space) = {(logits.shape[0], *logits.shape[2:])} for logits of shape "
-            f"{tuple(logits.shape)}, got {tuple(target.shape)}."
-        )
-    wide = logits if logits.dtype == torch.float64 else logits.float()
-    log_p = torch.log_softmax(wide.flatten(2), 1)
+    check_shapes(logits, target)
+    log_p = torch.log_softmax(_wide(logits).flatten(2), 1)
     labels = target.flatten(1).long()
     own = log_p.gather(1, labels[:, None])[:, 0]
     p = log_p.exp()
     nothing = torch.zeros(p.shape[:2], dtype=p.dtype, device=p.device)
     return Overlap(
         both=nothing.scatter_add(1, labels, own.exp()),
-        predicted=p.sum(2),
-        predicted_squared=p.square().sum(2) if squares else None,
+        extent=(p.square() if squares else p).sum(2),
         true=nothing.scatter_add(1, labels, torch.ones_like(own)),
         log_likelihood=own,
     )
+
+
+def check_shapes(logits: Tensor, target: Tensor) -> None:
+    """Raise an InputError if the target's shape is not that of the logits without their classes."""
+    wanted = (logits.shape[0], *logits.shape[2:])
+    if tuple(target.shape) != wanted:
+        raise InputError(
+            f"losses: target must be (b, *space) = {wanted} for logits of shape {tuple(logits.shape)}, "
+            f"got {tuple(target.shape)}."
+        )
 
 
 def dice_loss(
@@ -86,8 +89,7 @@ def dice_loss(
         A number from 0 (all right) to 1.
     """
     sums = overlap(logits, target, squares=squared)
-    extent = sums.predicted if sums.predicted_squared is None else sums.predicted_squared
-    return 1 - _mean_dice(sums.both, extent + sums.true, smooth, include_background, over_batch)
+    return 1 - _mean_dice(sums.both, sums.extent + sums.true, smooth, include_background, over_batch)
 
 
 def published_dice_loss(logits: Logits, target: Labels, *, class_ids: Sequence[int] | None = None) -> Float[Tensor, ""]:
@@ -111,10 +113,10 @@ def published_dice_loss(logits: Logits, target: Labels, *, class_ids: Sequence[i
     classes = logits.shape[1]
     if class_ids is None:
         sums = overlap(logits, target)
-        both, predicted, true = sums.both, sums.predicted, sums.true
+        both, predicted, true = sums.both, sums.extent, sums.true
     else:
-        chosen = logits[:, list(class_ids)]
-        p = torch.softmax(chosen if chosen.dtype == torch.float64 else chosen.float(), 1)
+        check_shapes(logits, target)
+        p = torch.softmax(_wide(logits[:, list(class_ids)]), 1)
         own = [target == label for label in class_ids]
         both = torch.stack([(p[:, i] * mine).flatten(1).sum(1) for i, mine in enumerate(own)], 1)
         predicted = p.flatten(2).sum(2)
@@ -137,8 +139,8 @@ def cross_entropy_loss(
     Returns:
         The loss in nats.
     """
-    wide = logits if logits.dtype == torch.float64 else logits.float()
-    total = F.cross_entropy(wide, target.long(), weight=class_weights, reduction="sum")
+    check_shapes(logits, target)
+    total = F.cross_entropy(_wide(logits), target.long(), weight=class_weights, reduction="sum")
     return total / target.numel() if mean else total
 
 
@@ -159,7 +161,7 @@ def dice_cross_entropy_loss(
         The weighted sum; nnU-Net's own number is lower by ``dice_weight`` as it adds ``-Dice``.
     """
     sums = overlap(logits, target)
-    dice = _mean_dice(sums.both, sums.predicted + sums.true, 1e-5, include_background=False, over_batch=True)
+    dice = _mean_dice(sums.both, sums.extent + sums.true, 1e-5, include_background=False, over_batch=True)
     return dice_weight * (1 - dice) - cross_entropy_weight * sums.log_likelihood.mean()
 
 
@@ -176,9 +178,8 @@ def homework_dice_loss(logits: Logits, target: Labels, *, logit_scale: float = 1
     Returns:
         A number from -1 (all right) to 0; an absent class counts as 0.
     """
-    sums = overlap(logits * logit_scale, target, squares=True)
-    assert sums.predicted_squared is not None
-    dice = 2 * sums.both / (sums.predicted_squared + sums.true + 1e-7)
+    sums = overlap(_wide(logits) * logit_scale, target, squares=True)
+    dice = 2 * sums.both / (sums.extent + sums.true + 1e-7)
     return -dice[:, 1:].mean()
 
 
@@ -187,3 +188,7 @@ def _mean_dice(both: Tensor, extent: Tensor, smooth: float, include_background: 
         both, extent = both.sum(0, keepdim=True), extent.sum(0, keepdim=True)
     dice = (2 * both + smooth) / (extent + smooth)
     return dice.mean() if include_background or dice.shape[1] == 1 else dice[:, 1:].mean()
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()
