@@ -289,15 +289,15 @@ def test_damaged_files_are_named(tmp_path):
 
 
 def test_a_number_that_is_none_is_named(tmp_path):
-    path = save_slice(tmp_path / "0.dcm", (0, 0, 0), change={"NumberOfFrames": 1})
+    path = save_slice(tmp_path / "0.dcm", (0, 0, 0))
     whole = path.read_bytes()
     for old, new, said in (
         (b"DS\x04\x004.0 ", b"DS\x04\x00x.0 ", "SliceThickness must be a number, got x.0."),
         (b"DS\x08\x003.0\\2.0 ", b"DS\x08\x003.0\\y.0 ", "PixelSpacing must be 2 numbers, got ['3.0', 'y.0']."),
         (
-            b"\x08\x00IS\x02\x001 ",
-            b"\x08\x00IS\x02\x00? ",
-            "cannot be read as DICOM (invalid literal for int() with base 10: '?').",
+            b"\x20\x00\x32\x00DS",
+            b"\x20\x00\x32\x00DF",
+            "cannot be read as DICOM (Unknown Value Representation 'DF' in tag (0020,0032)).",
         ),
     ):
         assert old in whole

@@ -16,7 +16,7 @@ from saccade.files import atomic
 
 _NIFTI = (".nii.gz", ".nii")
 _ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
-_WRITABLE = (*_NIFTI, ".nrrd", ".mha")
+WRITABLE = (*_NIFTI, ".nrrd", ".mha")
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +138,8 @@ def write_volume(volume: Volume, path: Path | str) -> None:
     """
     path = Path(path)
     suffix = _suffix(path)
-    if suffix not in _WRITABLE:
-        raise InputError(f"{path}: volumes are written as {', '.join(_WRITABLE)}, got another suffix.")
+    if suffix not in WRITABLE:
+        raise InputError(f"{path}: volumes are written as {', '.join(WRITABLE)}, got another suffix.")
     storage_dtype(volume.array.dtype, path)
     with atomic(path) as temporary:
         if suffix in _NIFTI:
