@@ -26,6 +26,20 @@ def atomic(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_folder(path: Path | str) -> None:
+    """Refuse a place where no folder can stand, before work is done whose results belong there.
+
+    Raises:
+        InputError: If the path, or anything above it, is a file.
+    """
+    path = Path(path)
+    for place in (path, *path.parents):
+        if place.is_dir():
+            return
+        if place.exists():
+            raise InputError(f"{path}: must be a folder, {'that' if place == path else place} is a file.")
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write a text file atomically, in UTF-8."""
     with atomic(path) as temporary:

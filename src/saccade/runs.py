@@ -1,13 +1,18 @@
 """`train` and `load`: a run is a folder, and these two open its doors whatever the task."""
 
-from collections.abc import Mapping
+import importlib
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from saccade.data.layouts import Case, Dataset
+from saccade.data.splits import file_hash
 from saccade.errors import InputError, unknown_name
-from saccade.files import read_json
+from saccade.files import check_folder, read_json
 from saccade.systems import find_system
 from saccade.tasks.segmentation import train as segmentation
 from saccade.tasks.segmentation.config import SegmentationConfig
@@ -70,31 +75,30 @@ def start_run(
 ) -> Predictor:
     """What `train` does, with nested overrides and a voice; ``split`` is (fold, folds)."""
     implementation = segmentation.implementation_of(system, preset)
-    if not resume and run.exists() and any(run.iterdir()):
-        raise InputError(f"{run}: must be new or empty, holds something. Choose another folder, or --resume.")
-    if resume and not (run / "last.ckpt").is_file():
-        raise InputError(f"{run}: nothing to resume, there is no last.ckpt.")
-    names = overrides.get("data", {}).get("label_names")
-    dataset = segmentation.open_dataset(data, names)
+    check_folder(run)
     if resume:
-        config = read_config(run)
-        ids = read_json(run / "splits.json")
-        train_cases = [dataset.case(name) for name in ids["train"]]
-        held_out = [dataset.case(name) for name in ids["validation"]]
+        config = _resumed_config(run, system, overrides)
+        dataset = segmentation.open_dataset(data, config.data.label_names)
+        train_cases, held_out = _resumed_split(run, dataset)
+        segmentation.check_checkpoint(run / "last.ckpt")
     else:
+        if run.exists() and any(run.iterdir()):
+            raise InputError(f"{run}: must be new or empty, holds something. Choose another folder, or --resume.")
+        dataset = segmentation.open_dataset(data, overrides.get("data", {}).get("label_names"))
         train_cases, held_out = segmentation.choose_split(dataset, fold=split[0], folds=split[1])
         config = segmentation.plan(
             system, dataset, train_cases, preset=preset, overrides=overrides, implementation=implementation
         )
-        network = make_network(config)  # a wrong setting is refused before anything is written
-        segmentation.describe_run(config, run, train_cases, held_out)
+    network = make_network(config)  # a wrong setting is refused before anything is written
     say(f"data   {len(train_cases)} cases to train on, {len(held_out)} held out; {dataset.layout}")
     say(f"plan   spacing {config.data.spacing_mm} mm, patch {config.data.patch_size}, {config.data.intensity.kind}")
-    network = make_network(config)
     say(f"net    {config.system}, {sum(p.numel() for p in network.parameters()):,} parameters")
-    return segmentation.train_segmentation(
-        config, network, run=run, train=train_cases, validation=held_out, resume=resume, say=say
-    )
+    with _nothing_half_made(run):
+        if not resume:
+            segmentation.describe_run(config, run, train_cases, held_out)
+        return segmentation.train_segmentation(
+            config, network, run=run, train=train_cases, validation=held_out, resume=resume, say=say
+        )
 
 
 def load(run: Path | str, *, device: str = "cpu") -> Predictor:
@@ -126,8 +130,6 @@ def read_config(run: Path) -> SegmentationConfig:
 
 def make_network(config: SegmentationConfig) -> torch.nn.Module:
     """The network of a configuration, its first weights drawn from the run's seed."""
-    import importlib
-
     module = importlib.import_module(find_system(config.system).module)
     sizes = {"in_channels": config.data.channels, "out_channels": len(config.classes)}
     try:
@@ -137,6 +139,51 @@ def make_network(config: SegmentationConfig) -> torch.nn.Module:
             return module.network(settings)
     except ValueError as error:
         raise error if isinstance(error, InputError) else InputError(str(error)) from error
+
+
+@contextmanager
+def _nothing_half_made(run: Path) -> Iterator[None]:
+    """After an error a run stays only if it can be resumed: if an epoch of it was finished."""
+    was_there = run.is_dir()
+    try:
+        yield
+    except BaseException:
+        if not (run / "last.ckpt").is_file():
+            shutil.rmtree(run, ignore_errors=True)
+            if was_there:
+                run.mkdir(exist_ok=True)
+        raise
+
+
+def _resumed_config(run: Path, system: str, overrides: Mapping[str, Any]) -> SegmentationConfig:
+    """A run's own configuration; settings given again must say the same."""
+    if not (run / "last.ckpt").is_file():
+        raise InputError(f"{run}: nothing to resume, there is no last.ckpt.")
+    config = read_config(run)
+    if config.system != system:
+        raise InputError(f"{run}: is a run of {config.system}, cannot be resumed as {system}.")
+    given = SegmentationConfig.parse(merge(config.model_dump(), overrides), system)
+    before, after = config.model_dump(mode="json"), given.model_dump(mode="json")
+    changed = [
+        f"{part}.{name}" for part in SECTIONS for name in after[part] if after[part][name] != before[part].get(name)
+    ]
+    if changed:
+        raise InputError(
+            f"{run}: a resumed run keeps its settings, got another {changed[0]}. Edit its config.yaml, or start anew."
+        )
+    return config
+
+
+def _resumed_split(run: Path, dataset: Dataset) -> tuple[list[Case], list[Case]]:
+    """The cases a run was begun with, and proof that their files are still the same."""
+    split = read_json(run / "splits.json")
+    train, held_out = ([dataset.case(name) for name in split[part]] for part in ("train", "validation"))
+    for case in (*train, *held_out):
+        known = split["files"][case.id]["sha256"]
+        for path in (*case.images, case.label):
+            if path is not None and file_hash(path) != known.get(path.name):
+                raise InputError(f"{path}: is not the file that the run in {run} began with. Train again.")
+    return train, held_out
 
 
 def _sort_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,11 +22,13 @@ def demo(
     from rich.console import Console
 
     from saccade.errors import InputError
-    from saccade.study.demo import mean_dice_of_large_organs, run_demo
+    from saccade.files import check_folder
+    from saccade.study.demo import MARK, mean_dice_of_large_organs, run_demo
     from saccade.study.tables import results_table
 
+    check_folder(out)
     if out.exists() and any(out.iterdir()):
-        if not (out / "abdomens").is_dir():
+        if not (out / MARK).is_file():
             raise InputError(
                 f"{out}: must be new, empty or an earlier demo, holds something else. Choose another --out."
             )

@@ -26,21 +26,20 @@ def predict(
     from rich.console import Console
     from rich.progress import Progress
 
-    from saccade.errors import InputError
+    from saccade.files import check_folder
     from saccade.runs import load
     from saccade.tasks.segmentation.output import find_scans, predict_scans
 
-    predictor = load(run, device=device)
+    check_folder(out)
     changes: dict[str, object] = {}
     if mirror is not None:
-        if not set(mirror) <= set("012,"):
-            raise InputError(f"--mirror: must be axes out of 0, 1 and 2, separated by commas, got '{mirror}'.")
-        changes["mirror_axes"] = [int(axis) for axis in mirror.split(",") if axis]
+        changes["mirror_axes"] = _axes(mirror)
     if overlap is not None:
         changes["overlap"] = overlap
-    predictor = predictor.with_inference(changes)
+    predictor = load(run, device=device).with_inference(changes)
     scans = find_scans(inputs)
-    with Progress(console=Console(stderr=True)) as bar:
+    # transient: after an error the one line that says what is wrong stands alone
+    with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("predicting", total=len(scans))
 
         def progress(name: str, done: int, windows: int, finished: int) -> None:
@@ -48,3 +47,12 @@ def predict(
 
         for path in predict_scans(predictor, scans, out, attention=attention, progress=progress):
             typer.echo(str(path))
+
+
+def _axes(text: str) -> list[int]:
+    from saccade.errors import InputError
+
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not set(parts) <= {"0", "1", "2"} or len(set(parts)) < len(parts):
+        raise InputError(f"--mirror: must be different axes out of 0, 1 and 2, separated by commas, got '{text}'.")
+    return [int(part) for part in parts]

@@ -39,7 +39,7 @@ def train(
     given = read_yaml(config) if config else {}
     for key in ("version", "task", "system", "preset"):
         given.pop(key, None)
-    if given.get("data"):
+    if isinstance(given.get("data"), dict):
         given["data"].pop("root", None)
     overrides = merge(given, parse_assignments(assignments or []))
     if labels is not None:

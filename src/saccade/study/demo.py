@@ -8,7 +8,7 @@ from typing import Any
 from saccade.data.check import check_dataset
 from saccade.data.synthetic.abdomen import make_abdomen
 from saccade.errors import RunError
-from saccade.files import write_json
+from saccade.files import write_json, write_text
 from saccade.report import write_report
 from saccade.runs import load, start_run
 from saccade.tasks.segmentation.evaluate import evaluate_folders
@@ -16,6 +16,7 @@ from saccade.tasks.segmentation.output import find_scans, predict_scans
 
 TRAINING_CASES, TEST_CASES = 24, 6
 TEST_SEED_OFFSET = 1000  # the test anatomy is drawn apart from the training anatomy
+MARK = ".made_by_saccade_demo"  # a folder that holds it may be emptied by the next demo
 LARGE_ORGANS = ("liver", "spleen", "right kidney", "left kidney")
 
 
@@ -39,6 +40,7 @@ def run_demo(out: Path, *, seed: int, seconds: float, say: Callable[[str], None]
     def step(text: str) -> None:
         say(f"[{time.perf_counter() - began:4.0f} s] {text}")
 
+    write_text(out / MARK, "")
     step(f"making {TRAINING_CASES} simulated abdomens to learn from and {TEST_CASES} to be tested on")
     make_abdomen(out / "abdomens", TRAINING_CASES, seed)
     make_abdomen(out / "unseen", TEST_CASES, seed + TEST_SEED_OFFSET)
@@ -59,9 +61,11 @@ def run_demo(out: Path, *, seed: int, seconds: float, say: Callable[[str], None]
     )
     step("predicting the unseen abdomens")
     images = out / "unseen" / "Training" / "img"
-    for _ in predict_scans(load(out / "run"), find_scans([images]), out / "predictions"):
+    predictor = load(out / "run")
+    for _ in predict_scans(predictor, find_scans([images]), out / "predictions"):
         pass
-    result = evaluate_folders(out / "predictions", images.parent / "label")
+    names = predictor.config.data.label_names
+    result = evaluate_folders(out / "predictions", images.parent / "label", label_names=names)
     write_json(out / "metrics.json", result)
     report = write_report(out / "run")
     step("done")

@@ -80,32 +80,36 @@ class Keeper(Checkpoint):
         self.best, self.best_epoch, self.waited = -math.inf, -1, 0
         self.rows: list[dict[str, Any]] = []
         self._losses: list[float] = []
+        self._validated = False
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        self._validated = True
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self._losses.append(float(outputs["loss"]))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
         scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
-        validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0 or trainer.should_stop
         row = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             "seconds": round(self.clock.seconds, 2),
             "train_loss": sum(self._losses) / max(1, len(self._losses)),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
-            **(scores if validated else {}),
+            **(scores if self._validated else {}),  # else they are those of an earlier epoch
         }
-        self._losses = []
+        self._losses, self._validated = [], False
         self.rows = [old for old in self.rows if old["epoch"] < row["epoch"]] + [row]
         if trainer.logger is not None:
             trainer.logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=trainer.global_step)
         self._keep(trainer, module, row.get("val_dice"))
         self._write_rows()
-        trainer.save_checkpoint(self.run / "last.ckpt")
+        with atomic(self.run / "last.ckpt") as temporary:
+            trainer.save_checkpoint(temporary)
 
     def _keep(self, trainer: lightning.Trainer, module: Any, score: float | None) -> None:
         better = score is not None and score > self.best
-        if better or self.keep == "last":
+        if better or self.keep == "last" or self.best == -math.inf:  # until the first score the latest is all there is
             with atomic(self.run / "model.safetensors") as temporary:
                 state = {name: value.contiguous().clone() for name, value in module.best_network.state_dict().items()}
                 save_file(state, temporary)

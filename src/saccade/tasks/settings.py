@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from saccade.errors import InputError, unknown_name
 from saccade.files import write_text
 
-
 S = TypeVar("S", bound="Settings")
 
 
@@ -70,6 +69,8 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
         place = nested
         for parent in parents:
             place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise InputError(f"--set {key}: '{parent}' was given a value of its own before.")
         place[last] = value
     return nested
 

@@ -147,5 +147,4 @@ def crop(values: Num[Tensor, "c i j k"], starts: list[int], patch: tuple[int, ..
     if not any(before) and not any(after):
         return part
     pads = [amount for pair in zip(reversed(before), reversed(after), strict=True) for amount in pair]
-    mode = {"mode": "replicate"} if border else {"mode": "constant"}
-    return F.pad(part[None].float(), pads, **mode)[0].to(values.dtype)
+    return F.pad(part[None].float(), pads, mode="replicate" if border else "constant")[0].to(values.dtype)

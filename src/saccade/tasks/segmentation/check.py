@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from saccade.errors import RunError
+from saccade.errors import InputError, RunError
 from saccade.tasks.segmentation.module import SegmentationModule
 
 STEPS = 40
@@ -27,13 +27,18 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor]) -> list[
         What was found, a line each; a line that starts with "warning" deserves a look.
 
     Raises:
+        InputError: If the network cannot take such images at all.
         RunError: If the output has another shape than the labels, the loss is not a number, or a parameter gets no
             gradient.
     """
     image, labels = module.in_dimensions(batch[0][:1]), module.labels_in_dimensions(batch[1][:1])
     classes = len(module.config.classes)
     network = copy.deepcopy(module.network).train()
-    logits = network(image)
+    try:
+        logits = network(image)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise InputError(f"check: the network cannot take images of shape {tuple(image.shape)}: {reason}.") from None
     expected = (1, classes, *image.shape[2:])
     if tuple(logits.shape) != expected:
         raise RunError(f"check: the network must give logits of shape {expected}, got {tuple(logits.shape)}.")
@@ -67,7 +72,8 @@ def _learn_by_heart(
 ) -> tuple[float, float, int, float]:
     rate = min(1e-2, module.config.training.learning_rate * 2)
     optimiser = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=rate)
-    began, losses = time.perf_counter(), []
+    began = time.perf_counter()
+    losses: list[float] = []
     while len(losses) < STEPS and (len(losses) < 3 or time.perf_counter() - began < MAX_SECONDS):
         optimiser.zero_grad()
         loss = module.loss(network(image), labels)

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from saccade.data.volume import WRITABLE
 from saccade.tasks.settings import Settings
 
+MOST_CLASSES, MOST_VALUE = 255, 65535
 Triple = tuple[float, float, float]
 Length = Annotated[int, Field(ge=1)]
 Size = tuple[Length, Length, Length]
@@ -42,6 +44,14 @@ class Data(Settings):
     )
     patch_size: Size = Field(description="voxels the network sees at once, along right, anterior, superior")
     intensity: Intensity
+
+    @field_validator("label_names")
+    @classmethod
+    def _names_classes(cls, names: dict[int, str]) -> dict[int, str]:
+        # class indices are stored in 8 bits, label values in 16
+        if not 1 <= len(names) <= MOST_CLASSES or not all(1 <= value <= MOST_VALUE for value in names):
+            raise ValueError(f"must name 1 to {MOST_CLASSES} classes with values from 1 to {MOST_VALUE}")
+        return names
 
 
 class Augmentation(Settings):
@@ -96,8 +106,11 @@ class Inference(Settings):
     @field_validator("file_pattern")
     @classmethod
     def _names_the_case(cls, pattern: str) -> str:
-        if "{case}" not in pattern or ".." in pattern or pattern.startswith("/"):
-            raise ValueError("must hold {case} and stay below the output folder")
+        rest = pattern.replace("{case}", "")
+        if rest == pattern or ".." in rest or rest.startswith("/") or set("{}") & set(rest):
+            raise ValueError("must hold {case}, no other braces, and stay below the output folder")
+        if not rest.endswith(WRITABLE):
+            raise ValueError(f"must end in {', '.join(WRITABLE)}")
         return pattern
 
 

@@ -14,7 +14,7 @@ from saccade.tasks.segmentation.config import SegmentationConfig
 FOREGROUND_SAMPLES = 2000  # remembered labelled voxels per class and case, enough to centre patches on
 
 
-class PreparedCases:
+class PreparedCases(Dataset):
     """Cases, decoded and prepared once and kept in memory.
 
     Args:

@@ -64,7 +64,12 @@ def predict_scans(
 
     Yields:
         The label file of each scan.
+
+    Raises:
+        InputError: If a scan cannot be used, or maps are wanted of a network that has none.
     """
+    if attention and not predictor.attends:
+        raise InputError(f"predict: {predictor.config.system} has no attention maps to write; leave --attention out.")
     rows: dict[str, dict[str, float]] = {}
     names = predictor.config.data.label_names
     for finished, (case, paths) in enumerate(scans):

@@ -1,7 +1,7 @@
 """A trained segmentation network, applied to scans: labels on the scan's own grid, and the maps of its attention."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saccade.attention.tap import record
+from saccade.attention.tap import AttentionMap, Tap, record
 from saccade.data.prepare import Normalise, check_channels, prepare_image, restore, restore_array
 from saccade.data.volume import Volume, read_volume
 from saccade.errors import InputError
@@ -48,13 +48,19 @@ class SegmentationPredictor:
     """
 
     def __init__(self, network: nn.Module, config: SegmentationConfig, *, device: str = "cpu") -> None:
-        self.network, self.config, self.device = network.eval().to(device), config, torch.device(device)
+        self.device = usable_device(device)
+        self.network, self.config = network.eval().to(self.device), config
 
     def with_inference(self, changes: Mapping[str, object]) -> "SegmentationPredictor":
         """The same network with other inference settings, for example ``{"mirror_axes": [0]}``."""
         values = merge(self.config.model_dump(), {"inference": changes})
         config = SegmentationConfig.parse(values, "predict")
         return SegmentationPredictor(self.network, config, device=str(self.device))
+
+    @property
+    def attends(self) -> bool:
+        """Whether the network has maps to show."""
+        return any(isinstance(module, Tap) and module.kind == "spatial" for module in self.network.modules())
 
     @overload
     def predict(self, scan: np.ndarray) -> np.ndarray: ...
@@ -71,7 +77,8 @@ class SegmentationPredictor:
             The label values on the scan's grid: an array for an array, a `Volume` otherwise.
 
         Raises:
-            InputError: If the scan cannot be read, has NaN or infinite voxels or another number of channels.
+            InputError: If the scan cannot be read, is constant, has NaN or infinite voxels, or another number of
+                channels.
         """
         if not isinstance(scan, np.ndarray):
             return self.segment(scan).labels
@@ -89,6 +96,8 @@ class SegmentationPredictor:
         check_channels(volume, self.config.data.channels, where)
         if volume.array.dtype.kind == "f" and not np.isfinite(volume.array).all():
             raise InputError(f"{where}: voxels must be finite numbers, found NaN or infinity.")
+        if volume.array.min() == volume.array.max():
+            raise InputError(f"{where}: voxels must differ from one another, all are {volume.array.flat[0]}.")
         data = self.config.data
         normalise = Normalise(**data.intensity.model_dump())
         image, grid = prepare_image(volume, spacing_mm=data.spacing_mm, normalise=normalise)
@@ -126,7 +135,9 @@ class SegmentationPredictor:
     def _once(self, windows: Tensor, flat: bool, names: list[str] | None) -> list[Tensor]:
         x = (windows.squeeze(-1) if flat else windows).to(self.device)
         half = torch.bfloat16 if self.config.training.precision == "bf16-mixed" else torch.float16
-        listening = record(self.network) if names is not None else nullcontext({})
+        listening: AbstractContextManager[Mapping[str, AttentionMap]] = (
+            record(self.network) if names is not None else nullcontext({})
+        )
         mixed = self.config.training.precision != "32-true"
         with torch.autocast(self.device.type, dtype=half, enabled=mixed), listening as maps:
             outputs = [self.network(x).float()]
@@ -139,6 +150,27 @@ class SegmentationPredictor:
                 ]
                 names[:] = [readable(name) for name in spatial]
         return [(output[..., None] if flat else output).cpu() for output in outputs]
+
+
+def usable_device(name: str) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        InputError: If there is no such kind of device, or none on this machine.
+    """
+    kinds = ("cpu", "cuda", "mps", "xpu")
+    if name.split(":")[0] not in kinds:
+        raise InputError(f"device: must be {', '.join(kinds)}, with a number behind a colon, got '{name}'.")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except Exception as error:  # each backend has its own error for "not here"
+        raise InputError(f"device: '{name}' cannot be used on this machine ({_first_line(error)}). Use cpu.") from None
+    return device
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")
 
 
 def mirrorings(axes: Sequence[int]) -> list[tuple[int, ...]]:

@@ -65,9 +65,20 @@ def plan(
         )
     decided: dict[str, Any] = {"data": plan_data(dataset, fingerprint, **hints)}
     decided = merge(decided, {key: value for key, value in chosen.items() if key != "plan"}, overrides)
-    network = implementation.plan_network(decided["data"], decided.get("network", {}))
-    values = merge({"system": system, "preset": preset}, decided, {"network": network})
-    return SegmentationConfig.parse(values, system)
+    config = SegmentationConfig.parse(merge({"system": system, "preset": preset}, decided), system)
+    return config.model_copy(update={"network": _plan_network(config, implementation)})
+
+
+def _plan_network(config: SegmentationConfig, implementation: ModuleType) -> dict[str, Any]:
+    """All settings of the network but those that follow from the data: channels and classes."""
+    sizes = {"in_channels", "out_channels"}
+    who = f"{config.system}: network"
+    if given := sizes & set(config.network):
+        raise InputError(f"{who}: {' and '.join(sorted(given))} must be left out, the data decides.")
+    asked = implementation.Network.parse(config.network, who).model_dump(exclude_unset=True)
+    planned = implementation.plan_network(config.data.model_dump(), asked)
+    complete: dict[str, Any] = implementation.Network.parse(planned, who).model_dump(mode="json", exclude=sizes)
+    return complete
 
 
 def choose_split(dataset: Dataset, *, fold: int, folds: int) -> tuple[list[Case], list[Case]]:
@@ -99,9 +110,10 @@ def train_segmentation(config: SegmentationConfig, network: torch.nn.Module, *, 
     clock = TrainingClock(settings.max_seconds)
     keeper = Keeper(run, clock, keep=settings.keep, patience=settings.patience)
     trainer = make_trainer(config, run, [clock, keeper, ProgressBar(clock, settings.max_seconds)])
-    held_out = DataLoader(prepared["validation"], batch_size=1, collate_fn=lambda items: ([items[0][0]], [items[0][1]]))
-    checkpoint = str(run / "last.ckpt") if resume else None
-    _fit(trainer, module, loader, held_out if validation else None, checkpoint)
+    held_out: DataLoader[Any] = DataLoader(
+        prepared["validation"], batch_size=1, collate_fn=lambda items: ([items[0][0]], [items[0][1]])
+    )
+    _fit(trainer, module, loader, held_out if validation else None, run / "last.ckpt" if resume else None)
     best = load_weights(network, run / "model.safetensors")
     predictor = SegmentationPredictor(best, config, device=str(module.device))
     result = _predict_held_out(predictor, validation, run, say) if validation else None
@@ -149,6 +161,21 @@ def make_trainer(config: SegmentationConfig, run: Path, callbacks: list[Any]) ->
     )
 
 
+def check_checkpoint(path: Path) -> None:
+    """Refuse a checkpoint to resume from that is not one; nothing in it is executed.
+
+    Raises:
+        InputError: If the file is missing, damaged, or holds more than tensors and plain values.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load has no error of its own: what is raised depends on where the damage is
+        reason = str(error).strip().split("\n")[0][:100]
+        raise InputError(f"{path}: cannot be read as a checkpoint ({reason}). Train again in a new folder.") from None
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise InputError(f"{path}: must be a checkpoint of a run, holds something else. Train again in a new folder.")
+
+
 def load_weights(network: torch.nn.Module, path: Path) -> torch.nn.Module:
     """Load a run's kept weights.
 
@@ -186,7 +213,7 @@ def _patch_loader(prepared: PreparedCases, config: SegmentationConfig, steps: in
 
 
 def _fit(
-    trainer: lightning.Trainer, module: SegmentationModule, loader: DataLoader, held_out: Any, checkpoint: str | None
+    trainer: lightning.Trainer, module: SegmentationModule, loader: DataLoader, held_out: Any, checkpoint: Path | None
 ) -> None:
     try:
         trainer.fit(module, loader, held_out, ckpt_path=checkpoint, weights_only=True)
