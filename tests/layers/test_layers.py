@@ -29,6 +29,10 @@ def test_padding_given_is_used():
     )
 
 
+def test_padding_given_is_used_in_both_convolutions():
+    assert DoubleConv(1, 1, spatial_dims=2, padding=(0, 2))(torch.zeros(2, 1, 5, 7)).shape[2:] == (1, 11)
+
+
 def test_a_double_conv_takes_its_stride_in_the_first_convolution_alone():
     block = DoubleConv(2, 3, spatial_dims=2, stride=2, norm=None)
     x = torch.randn(1, 2, 7, 11)

@@ -88,6 +88,12 @@ def test_sums_over_the_batch_differ_from_sums_over_items():
     assert (got - dice_loss(logits, target, smooth=0.0)).abs() > 1e-4
 
 
+def test_dice_cross_entropy_sums_over_the_batch():
+    logits, target = random_case()
+    dice = dice_loss(logits, target, squared=False, include_background=False, over_batch=True)
+    torch.testing.assert_close(dice_cross_entropy_loss(logits, target, cross_entropy_weight=0.0), dice)
+
+
 @pytest.mark.parametrize("loss", ALL, ids=lambda f: f.__name__)
 def test_right_answers_cost_less_and_space_does_not_matter(loss):
     logits, target = random_case((3, 5, 7))

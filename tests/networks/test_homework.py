@@ -73,13 +73,16 @@ def test_a_batch_equals_its_items_and_two_runs_are_identical(cls):
     assert torch.equal(network(x), y)
 
 
-def test_skips_reach_the_output():
-    network = HomeworkUNet2D(1, 2, width=2)
+@pytest.mark.parametrize("cls", [HomeworkUNet2D, HomeworkUNet3D])
+def test_skips_reach_the_output(cls):
+    torch.manual_seed(0)
+    network = cls(1, 2, width=2)
     with torch.no_grad():
-        for up in network.up:
-            up.weight.zero_()
-            up.bias.zero_()
-    x = torch.randn(1, 1, 16, 16)
+        for parameter in network.parameters():
+            parameter.abs_()  # so that no ReLU stops what comes through
+        for parameter in network.up.parameters():
+            parameter.zero_()
+    x = torch.rand(1, 1, *[16, 16, 8][: 2 if cls is HomeworkUNet2D else 3])
     assert (network(x) - network(torch.zeros_like(x))).abs().max() > 1e-6
 
 

@@ -186,9 +186,10 @@ def test_gradient():
     assert torch.autograd.gradcheck(network, x, fast_mode=True)
 
 
-def test_training_moves_every_parameter_that_matters():
+@pytest.mark.parametrize("gates", ["shared", "multi", "single", "grid"])
+def test_training_reaches_every_parameter(gates):
     torch.manual_seed(0)
-    network = AttentionUNet(1, 2, spatial_dims=2, **SMALL)
+    network = AttentionUNet(1, 2, spatial_dims=2, gates=gates, **SMALL)
     network(torch.randn(2, 1, 16, 24)).square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 

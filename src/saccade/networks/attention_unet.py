@@ -65,7 +65,7 @@ class AttentionUNet(UNet):
     """A U-Net that multiplies what its skip connections carry by soft masks, so that background is damped.
 
     Every skip but the finest passes an `AttentionGate` (or several); see there for the formula. The maps are recorded
-    as ``gates.<level>...``, level 0 being the coarsest-but-one resolution nearest the input.
+    as ``gates.0...`` for the second finest level, ``gates.1...`` for the one below, and so on.
 
     The four published forms, with their parameters for 1 input channel and 4 classes at the default widths:
 
