@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from saccade.data.layouts import Case, Dataset
-from saccade.data.splits import file_hash
 from saccade.errors import InputError, unknown_name
 from saccade.files import check_folder, read_json
 from saccade.systems import find_system
@@ -179,10 +178,8 @@ def _resumed_split(run: Path, dataset: Dataset) -> tuple[list[Case], list[Case]]
     split = read_json(run / "splits.json")
     train, held_out = ([dataset.case(name) for name in split[part]] for part in ("train", "validation"))
     for case in (*train, *held_out):
-        known = split["files"][case.id]["sha256"]
-        for path in (*case.images, case.label):
-            if path is not None and file_hash(path) != known.get(path.name):
-                raise InputError(f"{path}: is not the file that the run in {run} began with. Train again.")
+        if segmentation.hash_files(case) != split["files"][case.id]["sha256"]:
+            raise InputError(f"case {case.id}: its files are not those that the run in {run} began with. Train again.")
     return train, held_out
 
 

@@ -128,13 +128,20 @@ def describe_run(config: SegmentationConfig, run: Path, train: list[Case], valid
         case.id: {
             "image": [str(path) for path in case.images],
             "label": str(case.label),
-            "sha256": {path.name: file_hash(path) for path in (*case.images, case.label) if path is not None},
+            "sha256": hash_files(case),
         }
         for case in (*train, *validation)
     }
     ids = {"train": [c.id for c in train], "validation": [c.id for c in validation]}
     write_json(run / "splits.json", {**ids, "files": files})
     write_json(run / "environment.json", {**describe_environment(), "seed": config.training.seed})
+
+
+def hash_files(case: Case) -> dict[str, str]:
+    """SHA-256 of a case's files by role, so that a moved data set still proves to be the same."""
+    images = {f"image {channel}": path for channel, path in enumerate(case.images)}
+    files = images if case.label is None else {**images, "label": case.label}
+    return {role: file_hash(path) for role, path in files.items()}
 
 
 def make_trainer(config: SegmentationConfig, run: Path, callbacks: list[Any]) -> lightning.Trainer:
