@@ -13,6 +13,7 @@ from saccade.study.statistics import Paired
 from saccade.tasks.environment import machine
 
 HERE = Path(__file__).parent
+PARTS = HERE / "parts"  # what each finished run gave; kept in the repository, so that anyone can compute the rest again
 Scores = dict[str, dict[str, float]]  # case -> structure -> score
 
 
@@ -21,10 +22,11 @@ def saccade(*arguments: object) -> None:
     subprocess.run([sys.executable, "-m", "saccade", *map(str, arguments)], check=True)
 
 
-def once(path: Path, make: Any) -> Any:
-    """The content of a JSON file, made by calling ``make`` if it is not there yet: a study stopped goes on here."""
+def once(part: str, make: Any) -> Any:
+    """What a finished run gave, made by calling ``make`` if it is not there yet: a study stopped goes on here."""
+    path = PARTS / f"{part}.json"
     if not path.is_file():
-        write_json(path, make())
+        write_json(path, {**make(), "machine": machine(), "date": datetime.now(UTC).date().isoformat()})
     return read_json(path)
 
 

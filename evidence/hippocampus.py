@@ -2,7 +2,7 @@
 
 Fills attention-unet.json (against the U-Net of the same widths and one widened to the same number of parameters, the
 paper's own comparison) and unet.json (against MONAI's residual UNet in a plain MONAI pipeline, fold 1).
-Every finished run is kept in the work folder, so a study that was stopped goes on where it was.
+What each finished run gave is kept in parts/, so a study that was stopped goes on where it was.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from typing import Any
 from common import Scores, comparison, mean_per_case, once, run_script, saccade, write_record
 
 from saccade.files import read_json
-from saccade.networks import AttentionUNet, UNet
+from saccade.networks import UNet
 from saccade.study.cost import measure_cost
 from saccade.study.statistics import bootstrap_interval, compare_paired
 from saccade.systems import build
@@ -41,13 +41,14 @@ def widened_channels(channels: list[int], parameters: int, **settings: Any) -> l
 
 def run_arm(options: argparse.Namespace, arm: str, fold: int, seconds: float) -> dict[str, Any]:
     """Train one arm on one fold (unless it is there) and give its scores and summary."""
-    run = options.work / f"{seconds:.0f}s-fold{fold}-{arm}"
+    part = f"hippocampus-{seconds:.0f}s-fold{fold}-{arm}"
+    run = options.work / part
     settings = {**EQUAL, "training.max_seconds": seconds}
     if arm == "unet-widened":
-        attended = read_yaml(options.work / f"{seconds:.0f}s-fold{fold}-attention-unet" / "config.yaml")["network"]
-        gated = AttentionUNet(1, 3, channels=attended["channels"], pooling=attended["pooling"])
-        parameters = sum(p.numel() for p in gated.parameters())
-        settings["network.channels"] = widened_channels(attended["channels"], parameters, pooling=attended["pooling"])
+        attended = run_arm(options, "attention-unet", fold, seconds)
+        network = attended["network"]
+        widths = widened_channels(network["channels"], attended["summary"]["parameters"], pooling=network["pooling"])
+        settings["network.channels"] = widths
 
     def train() -> dict[str, Any]:
         system = arm.removesuffix("-widened")
@@ -59,9 +60,10 @@ def run_arm(options: argparse.Namespace, arm: str, fold: int, seconds: float) ->
         return {
             "cases": read_json(run / "validation" / "metrics.json")["cases"],
             "summary": read_json(run / "summary.json"),
+            "network": read_yaml(run / "config.yaml")["network"],
         }
 
-    return once(run.with_suffix(".json"), train)
+    return once(part, train)
 
 
 def dice_of(result: dict[str, Any]) -> Scores:
@@ -83,9 +85,8 @@ def folds_of(options: argparse.Namespace, arm: str) -> tuple[Scores, list[dict[s
 
 def against_monai(options: argparse.Namespace, network: str, seconds: float) -> dict[str, Any]:
     """MONAI's network on fold 1, trained as long."""
-    path = options.work / f"{seconds:.0f}s-fold0-monai-{network}.json"
     return once(
-        path,
+        f"hippocampus-{seconds:.0f}s-fold0-monai-{network}",
         lambda: run_script("monai_pipeline.py", data=options.data, network=network, seconds=seconds, folds=FOLDS),
     )
 

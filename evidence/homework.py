@@ -60,7 +60,8 @@ def make_data(folder: Path) -> Path:
 
 def run(options: argparse.Namespace, data: Path, arm: str, system: str, seed: int, **settings: Any) -> dict[str, Any]:
     """One training, kept once finished."""
-    folder = options.work / f"homework-{arm}-seed{seed}"
+    part = f"homework-{arm.replace(', ', '-').replace(' ', '-')}-seed{seed}"
+    folder = options.work / part
     equal = {"max_seconds": SECONDS, "epochs": 100000, "validate_every": 20, "keep": "last", "seed": seed}
     given = {**{f"training.{name}": value for name, value in equal.items()}, **settings}
     words = [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace, data: Path, arm: str, system: str, seed: in
             "curve": (folder / "metrics.csv").read_text(),
         }
 
-    return once(folder.with_suffix(".json"), train)
+    return once(part, train)
 
 
 def threshold_baseline() -> float:

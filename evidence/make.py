@@ -1,6 +1,6 @@
 """Make the evidence of a system: ``python evidence/make.py attention-unet --data FOLDER``.
 
-Every finished part is kept in the work folder; run the same command again to go on after a stop.
+What each finished run gave is kept in parts/; run the same command again to go on after a stop.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("system", choices=STUDIES)
     parser.add_argument("--data", type=Path, help="the Decathlon's hippocampus volumes, for attention-unet and unet")
-    parser.add_argument("--work", type=Path, default=Path("runs/evidence"), help="where finished parts are kept")
+    parser.add_argument("--work", type=Path, default=Path("runs/evidence"), help="where the runs' folders go")
     parser.add_argument("--seconds", type=float, default=300, help="training time of each run")
     parser.add_argument("--first-folds", type=int, default=hippocampus.FOLDS, help="only so many of the five folds")
     options = parser.parse_args()
