@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images" / "abdomen.png")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cases", type=int, nargs="+", default=[2, 4, 6, 8])
+    parser.add_argument("--cases", type=int, nargs="+", default=[1, 2, 4, 7])
     parser.add_argument("--size", default="full")
     options = parser.parse_args()
     draw_abdomens(options.out, options.seed, options.cases, options.size)

@@ -21,7 +21,7 @@ def body(shape=(37, 31, 29)):
 
 
 def write_names(root):
-    (root / "labels.json").write_text(json.dumps({"1": "bright", "2": "fixed", "3": "never"}))
+    (root / "labels.json").write_text(json.dumps({"1": "bright", "2": "fixed", "3": "never", "4": "moved"}))
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,8 @@ def blocks(tmp_path_factory):
         label[at : at + 5, 5:12, 4:11] = 1
         hu[label == 1] = 200
         label[10:21, 15:26, 9:20] = 2
+        k = 2 if number < 2 else 20
+        label[25:32, 14:21, k : k + 7] = 4
         write_case(root, number + 1, hu, label)
     write_names(root)
     return shortcut_scores(root)
@@ -48,6 +50,11 @@ def test_a_threshold_finds_what_has_its_own_hu_and_nothing_else(blocks):
 def test_position_finds_what_stays_and_nothing_that_wanders(blocks):
     assert blocks["position"]["fixed"] > 0.9
     assert blocks["position"]["bright"] < 0.2
+
+
+def test_the_held_out_half_is_not_learnt_from(blocks):
+    assert blocks["position"]["moved"] == 0
+    assert blocks["both"]["moved"] == 0
 
 
 def test_both_are_at_least_as_good_where_they_agree_and_an_organ_never_seen_is_nan(blocks):
