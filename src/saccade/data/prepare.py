@@ -105,7 +105,7 @@ class Normalise:
         flat = image.flatten(1)
         column = (-1,) + (1,) * (image.ndim - 1)
         if self.kind == "z_score":
-            spread = flat.std(1).clamp_min(MINIMUM_STD)
+            spread = flat.std(1, correction=0).clamp_min(MINIMUM_STD)
             return (image - flat.mean(1).reshape(column)) / spread.reshape(column)
         low, high = flat.amin(1), flat.amax(1)
         return (image - low.reshape(column)) / (high - low).clamp_min(MINIMUM_STD).reshape(column) * 255

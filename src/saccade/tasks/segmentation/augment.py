@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Integer, Num
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -58,10 +58,10 @@ def draw_view(
     centre = tuple(_draw_centre(size, width, uniform, None if anchor is None else anchor[axis])
                    for axis, (size, width) in enumerate(zip(shape, patch, strict=True)))  # fmt: skip
     matrix = None
-    turned = uniform(0, 1) < settings.probability
-    angles = [math.radians(uniform(-1, 1) * settings.rotation_degrees) for _ in range(3)]
+    turned = uniform(0.0, 1.0) < settings.probability
+    angles = [math.radians(uniform(-1.0, 1.0) * settings.rotation_degrees) for _ in range(3)]
     scale = math.exp(uniform(math.log(settings.scale[0]), math.log(settings.scale[1])))
-    shifts = [uniform(-1, 1) * settings.shift_fraction * width for width in patch]
+    shifts = [uniform(-1.0, 1.0) * settings.shift_fraction * width for width in patch]
     if turned:
         flat = [axis for axis in range(3) if patch[axis] == 1]  # a slice turns in its own plane only
         matrix = _affine(angles, scale, spacing_mm, flat)
@@ -69,17 +69,17 @@ def draw_view(
     return View(
         centre,
         matrix,
-        flips=tuple(axis for axis in settings.flip_axes if uniform(0, 1) < 0.5),
-        noise=uniform(0, 1) * settings.noise,
+        flips=tuple(axis for axis in settings.flip_axes if uniform(0.0, 1.0) < 0.5),
+        noise=uniform(0.0, 1.0) * settings.noise,
         noise_seed=int(torch.randint(2**31, (), generator=generator)),
         gain=math.exp(uniform(math.log(settings.contrast[0]), math.log(settings.contrast[1]))),
-        offset=uniform(-1, 1) * settings.brightness,
+        offset=uniform(-1.0, 1.0) * settings.brightness,
     )
 
 
 def take_view(
-    view: View, image: Float[Tensor, "c i j k"], labels: Int[Tensor, "i j k"], patch: tuple[int, ...]
-) -> tuple[Float[Tensor, "c a b d"], Int[Tensor, "a b d"]]:
+    view: View, image: Float[Tensor, "c i j k"], labels: Integer[Tensor, "i j k"], patch: tuple[int, ...]
+) -> tuple[Float[Tensor, "c a b d"], Integer[Tensor, "a b d"]]:
     """Apply a drawn view. Outside the volume the image continues its border values and the label is background."""
     image, labels = _sample(view, image, labels, patch)
     if view.flips:
@@ -123,7 +123,7 @@ def _affine(angles: list[float], scale: float, spacing_mm: tuple[float, ...], fl
 
 
 def _sample(
-    view: View, image: Float[Tensor, "c i j k"], labels: Int[Tensor, "i j k"], patch: tuple[int, ...]
+    view: View, image: Float[Tensor, "c i j k"], labels: Integer[Tensor, "i j k"], patch: tuple[int, ...]
 ) -> tuple[Float[Tensor, "c a b d"], Num[Tensor, "a b d"]]:
     offsets = [torch.arange(width) - (width - 1) / 2 for width in patch]
     if view.matrix is None:
