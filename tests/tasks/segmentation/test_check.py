@@ -1,0 +1,91 @@
+"""The look before training: what it says of a sound network, and what it refuses."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from saccade.errors import InputError, RunError
+from saccade.tasks.segmentation import check
+from saccade.tasks.segmentation.check import check_training
+from saccade.tasks.segmentation.config import SegmentationConfig
+from saccade.tasks.segmentation.module import SegmentationModule
+
+BATCH = (
+    torch.randn(2, 1, 5, 3, 7, generator=torch.Generator().manual_seed(0)),
+    torch.randint(0, 2, (2, 5, 3, 7), generator=torch.Generator().manual_seed(0)),
+)
+
+
+def module(network: nn.Module, **training) -> SegmentationModule:
+    data = {"root": ".", "label_names": {1: "a"}, "patch_size": (5, 3, 7), "intensity": {"kind": "z_score"}}
+    training = {"learning_rate": 0.05, **training}
+    parsed = SegmentationConfig.parse({"system": "unet", "data": data, "training": training}, "test")
+    return SegmentationModule(network, parsed, total_steps=1)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv3d(1, 8, 3, padding=1), nn.BatchNorm3d(8), nn.ReLU(), nn.Conv3d(8, 2, 3, padding=1))
+
+
+def test_a_sound_network_learns_a_patch_and_is_left_as_it_was() -> None:
+    checked = module(network(), loss="cross_entropy")
+    before = copy.deepcopy(checked.state_dict())
+    lines = check_training(checked, BATCH)
+    assert lines[0] == "shapes: image (1, 1, 5, 3, 7) -> logits (1, 2, 5, 3, 7)"
+    assert lines[1].startswith("loss at the start ")
+    assert lines[1].endswith(" (chance is 0.6931)")  # log 2
+    assert lines[2].startswith("one patch: loss ")
+    first, last = (float(lines[2].split()[place].rstrip()) for place in (3, 5))
+    assert last < 0.5 * first
+    assert len(lines) == 3
+    assert all(torch.equal(before[name], value) for name, value in checked.state_dict().items())
+    assert all(parameter.grad is None for parameter in checked.parameters())
+
+
+def test_a_patch_that_is_not_learned_is_a_warning() -> None:
+    lines = check_training(module(network(), learning_rate=1e-9), BATCH)
+    assert lines[-1] == (
+        "warning: the loss on a single patch hardly falls; look at learning rate, labels and intensity"
+    )
+    assert "chance" not in lines[1]
+
+
+def test_it_stops_when_its_time_is_over(monkeypatch) -> None:
+    monkeypatch.setattr(check, "MAX_SECONDS", 0.0)
+    assert " in 3 steps, " in check_training(module(network()), BATCH)[2]
+
+
+def test_the_wrong_output_shape() -> None:
+    with pytest.raises(RunError) as error:
+        check_training(module(nn.Conv3d(1, 4, 3)), BATCH)
+    assert str(error.value) == ("check: the network must give logits of shape (1, 2, 5, 3, 7), got (1, 4, 3, 1, 5).")
+
+
+def test_a_network_that_cannot_take_the_image() -> None:
+    with pytest.raises(InputError) as error:
+        check_training(module(nn.Conv2d(1, 2, 1)), BATCH)
+    assert str(error.value).startswith("check: the network cannot take images of shape (1, 1, 5, 3, 7): Expected ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_parameter_without_gradient() -> None:
+    class Unused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.idle = nn.Conv3d(1, 2, 1), nn.Linear(3, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.used(x)
+
+    with pytest.raises(RunError) as error:
+        check_training(module(Unused()), BATCH)
+    assert str(error.value) == "check: 2 parameter(s) get no gradient, first idle.weight."
+
+
+def test_a_loss_that_is_no_number() -> None:
+    with pytest.raises(RunError) as error:
+        check_training(module(network()), (BATCH[0] * torch.nan, BATCH[1]))
+    assert str(error.value) == "check: the loss must be a number at the start, got nan. Look at intensity and labels."
