@@ -29,10 +29,11 @@ app.command("report")(report.report)
 app.command("demo")(demo.demo)
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"saccade {version('saccade')}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

@@ -1,7 +1,7 @@
 """One training step, one validation step, the optimiser and its schedule: the segmentation task for Lightning."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -60,7 +60,7 @@ class SegmentationModule(lightning.LightningModule):
         """The network to validate and to keep."""
         return self.average.module if self.average is not None else self.network
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+    def training_step(self, batch: Sequence[Tensor], index: int) -> Tensor:
         image, labels = batch
         loss = self.loss(self.network(self.in_dimensions(image)), self.labels_in_dimensions(labels))
         if not torch.isfinite(loss):
