@@ -15,7 +15,15 @@ NETWORK = {
     "homework-unet-2d": ["--set", "network.width=2"],
     "homework-unet-3d": ["--set", "network.width=2"],
 }
-QUICK = ["--preset", "tiny", "--set", "data.patch_size=[8,8,8]", "--set", "training.epochs=2"]
+SETTINGS = {
+    "data.patch_size": "[8,8,8]",
+    "training.epochs": 2,
+    "training.steps_per_epoch": 2,
+    "training.batch_size": 2,
+    "training.validate_every": 1,
+    "training.learning_rate": 4e-3,
+}
+QUICK = ["--preset", "tiny", *(part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}"))]
 
 
 def blob(seed: int, shape: tuple[int, ...] = SHAPE) -> tuple[np.ndarray, np.ndarray]:

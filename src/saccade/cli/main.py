@@ -61,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # --debug may stand anywhere, also behind the verb
         code = app([argument for argument in given if argument != "--debug"], standalone_mode=False)
+        if code == INTERRUPTED:  # typer turns Ctrl-C into its code and says nothing
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return _fail("stopped by Ctrl-C; what was finished is kept.", INTERRUPTED, debug)

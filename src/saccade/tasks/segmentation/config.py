@@ -9,7 +9,8 @@ from saccade.data.volume import WRITABLE
 from saccade.tasks.settings import Settings
 
 MOST_CLASSES, MOST_VALUE = 255, 65535
-Triple = tuple[float, float, float]
+Millimetres = Annotated[float, Field(gt=0)]
+Triple = tuple[Millimetres, Millimetres, Millimetres]
 Length = Annotated[int, Field(ge=1)]
 Size = tuple[Length, Length, Length]
 
