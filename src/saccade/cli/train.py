@@ -32,7 +32,7 @@ def train(
 
     Example: saccade train attention-unet --data abdomens --out run --preset tiny --set training.max_seconds=180
     """
-    from saccade.data.layout_labels import read_label_names
+    from saccade.data.layout_labels import parse_label_names, read_label_names
     from saccade.runs import start_run
     from saccade.tasks.settings import merge, parse_assignments, read_yaml
 
@@ -41,6 +41,8 @@ def train(
         given.pop(key, None)
     if isinstance(given.get("data"), dict):
         given["data"].pop("root", None)
+        if "label_names" in given["data"]:  # a run's config.yaml has the values as text
+            given["data"]["label_names"] = parse_label_names(str(config), given["data"]["label_names"])
     overrides = merge(given, parse_assignments(assignments or []))
     if labels is not None:
         overrides = merge(overrides, {"data": {"label_names": read_label_names(labels)}})

@@ -75,9 +75,9 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     return nested
 
 
-def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+def merge(*layers: Mapping[Any, Any]) -> dict[Any, Any]:
     """Nested values, later layers over earlier ones."""
-    merged: dict[str, Any] = {}
+    merged: dict[Any, Any] = {}
     for layer in layers:
         for key, value in layer.items():
             both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)

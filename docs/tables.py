@@ -1,0 +1,217 @@
+"""Writes the tables of README and docs, between their markers: ``python docs/tables.py``.
+
+They quote `evidence/*.json` (a file that is not there has no row) and the presets; nothing in them is typed by hand.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from saccade.files import read_json, write_text
+from saccade.systems.attention_unet import PRESETS
+from saccade.systems.unet_settings import UNetSettings
+from saccade.tasks.segmentation.config import Augmentation, Training
+
+ROOT = Path(__file__).parents[1]
+PATCH_VOXELS = 2**17  # of a preset that does not say
+NONE_YET = "No measurement has been made yet.\n"
+Record = Mapping[str, Any]
+
+
+def read_evidence(folder: Path) -> dict[str, Record]:
+    """The records of a folder, by system, in order of their names."""
+    return {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+
+
+def results_table(records: Mapping[str, Record], link: str = "evidence") -> str:
+    """A row for each record: score, control, difference, and the command that makes it.
+
+    Args:
+        records: From `read_evidence`.
+        link: Path of the evidence folder as the page sees it.
+    """
+    if not records:
+        return NONE_YET
+    head = [
+        "system",
+        "score",
+        "control",
+        "its score",
+        "difference",
+        "p",
+        "cases",
+        "shortcuts on the same data",
+        "made by",
+    ]
+    rows = [
+        [
+            f"[{name}]({link}/{name}.json)",
+            _score(record["score"]),
+            record["control"],
+            _score(record["control_score"]),
+            _difference(record),
+            _p(record),
+            str(record.get("cases", "")),
+            _shortcuts(record.get("shortcut_baselines", "")),
+            f"`{record['command']}`",
+        ]
+        for name, record in records.items()
+    ]
+    notes = [f"- {name}: {record['metric']}. Data: {_data(record['data'])}." for name, record in records.items()]
+    return _table(head, rows) + "\n" + "\n".join(notes) + "\n"
+
+
+def comparisons_table(records: Mapping[str, Record], systems: list[str]) -> str:
+    """Every comparison in the records of some systems, those against further controls included."""
+    rows = [
+        [
+            name,
+            where,
+            str(part.get("control", "")),
+            _score(part["score"]),
+            _score(part["control_score"]),
+            _difference(part),
+            _p(part),
+            str(part.get("cases", "")),
+        ]
+        for name in systems
+        if name in records
+        for where, part in _comparisons(records[name], "all")
+    ]
+    head = ["system", "comparison", "control", "score", "its score", "difference", "p", "cases"]
+    return _table(head, rows) if rows else NONE_YET
+
+
+def presets_table(presets: Mapping[str, Mapping[str, Any]]) -> str:
+    """A column for each preset of a system, a row for what sets them apart."""
+    columns = [_preset(chosen) for chosen in presets.values()]
+    rows = [[row, *(column[row] for column in columns)] for row in columns[0]]
+    return _table(["", *(f"`{name}`" for name in presets)], rows)
+
+
+def shortcuts_table(
+    scores: Mapping[str, Mapping[str, float]],
+    network: Mapping[str, Mapping[str, Any]],
+    cases: int,
+    unseen: int,
+    steps: int,
+) -> str:
+    """What shortcuts score on simulated data, and the network of the demo beside them.
+
+    Args:
+        scores: From `saccade.data.synthetic.shortcut_scores`.
+        network: The summary of the demo's ``metrics.json``.
+        cases: How many cases the shortcuts had, half to be fitted on.
+        unseen: How many the network was tested on.
+        steps: Of the network's training.
+    """
+    head = ["organ", "HU window", "position", "both", "Attention U-Net of `make demo`"]
+    rows = []
+    for organ in scores["both"]:
+        shortcuts = [_score(scores[kind][organ]) for kind in ("threshold", "position", "both")]
+        rows.append([organ, *shortcuts, _score(network[organ]["dice"]["mean"])])
+    held_out = cases - cases // 2
+    said = f"Shortcuts: {held_out} of the demo's {cases} abdomens; network: {unseen} unseen ones, after {steps} steps."
+    return f"{_table(head, rows)}\n{said}\n"
+
+
+def between_markers(path: Path, key: str, text: str) -> None:
+    """Replace what stands between ``<!-- key: ... -->`` and the next ``<!-- end -->`` of a page.
+
+    Raises:
+        ValueError: If the page has no such markers.
+    """
+    page = path.read_text(encoding="utf-8")
+    pattern = re.compile(rf"(<!-- {re.escape(key)}: [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
+    changed, count = pattern.subn(lambda found: f"{found[1]}{text}{found[2]}", page)
+    if count != 1:
+        raise ValueError(f"{path}: must have the markers of '{key}' once, found {count}.")
+    if changed != page:
+        write_text(path, changed)
+
+
+def write_tables(root: Path = ROOT) -> None:
+    """Bring README and docs up to date with the evidence folder and the presets."""
+    records = read_evidence(root / "evidence")
+    between_markers(root / "README.md", "results", results_table(records))
+    for page in sorted((root / "docs").glob("*.md")):
+        for found in re.findall(r"<!-- evidence ([^:]+):", page.read_text(encoding="utf-8")):
+            between_markers(page, f"evidence {found}", comparisons_table(records, found.split()))
+    between_markers(root / "docs" / "training.md", "presets", presets_table(PRESETS))
+
+
+def _preset(chosen: Mapping[str, Any]) -> dict[str, str]:
+    plan, data = chosen.get("plan", {}), chosen.get("data", {})
+    training, augmentation = Training(**chosen.get("training", {})), Augmentation(**chosen.get("augmentation", {}))
+    network = UNetSettings(**chosen.get("network", {}))
+    spacing = "the data's median"
+    if "volume_voxels" in plan:
+        spacing += f", coarser where a volume then has over {plan['volume_voxels']:,} voxels"
+    if "spacing_mm" in data:
+        spacing = " x ".join(f"{size:g}" for size in data["spacing_mm"]) + " mm"
+    patch = f"up to {plan.get('patch_voxels', PATCH_VOXELS):,} voxels"
+    if "patch_size" in data:
+        patch = " x ".join(map(str, data["patch_size"]))
+    changes = {
+        f"rotation {augmentation.rotation_degrees:g} degrees": augmentation.rotation_degrees,
+        "scale {:g} to {:g}".format(*augmentation.scale): augmentation.scale != (1, 1),
+        f"shift {augmentation.shift_fraction:g}": augmentation.shift_fraction,
+        f"flips of axes {', '.join(map(str, augmentation.flip_axes))}": augmentation.flip_axes,
+        f"noise {augmentation.noise:g}": augmentation.noise,
+        f"brightness {augmentation.brightness:g}": augmentation.brightness,
+        "contrast {:g} to {:g}".format(*augmentation.contrast): augmentation.contrast != (1, 1),
+    }
+    steps = f"{training.steps_per_epoch} steps" if training.steps_per_epoch else "every case once"
+    return {
+        "voxel size": spacing,
+        "patch": patch,
+        "widths": ", ".join(map(str, network.channels)),
+        "deep supervision": "yes" if network.deep_supervision else "no",
+        "loss": f"`{training.loss}`",
+        "optimiser": f"`{training.optimiser}`, {training.learning_rate:g}, `{training.schedule}`",
+        "epochs": f"{training.epochs} of {steps}",
+        "batch": str(training.batch_size),
+        "weight averaging": f"{training.weight_averaging:g}" if training.weight_averaging else "no",
+        "augmentation": ", ".join(text for text, wanted in changes.items() if wanted),
+    }
+
+
+def _comparisons(part: Record, where: str) -> Iterator[tuple[str, Record]]:
+    if {"score", "control_score", "difference"} <= set(part):
+        yield where, part
+    for key, inner in part.items():
+        if isinstance(inner, Mapping):
+            name = key.replace("_", " ")
+            yield from _comparisons(inner, name if where == "all" else f"{where}, {name}")
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _difference(part: Record) -> str:
+    text = f"{part['difference']:+.3f}"
+    return text + " [{:+.3f}, {:+.3f}]".format(*part["interval_95"]) if "interval_95" in part else text
+
+
+def _p(part: Record) -> str:
+    return f"{part['p_wilcoxon']:.2g}" if "p_wilcoxon" in part else ""
+
+
+def _shortcuts(said: str | Mapping[str, float]) -> str:
+    return said if isinstance(said, str) else "; ".join(f"{name} {_score(value)}" for name, value in said.items())
+
+
+def _data(about: Record) -> str:
+    return ", ".join(str(about[key]) for key in ("name", "source", "licence") if key in about)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, [":--"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    write_tables()
