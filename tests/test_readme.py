@@ -22,20 +22,15 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def chapters() -> list[tuple[Path, str]]:
-    """Each page once, the README once for each language: both ways there begin with a training of their own."""
-    return [(README, "python"), (README, "sh"), *((page, "") for page in PAGES if page != README)]
-
-
-@pytest.mark.parametrize(("page", "language"), chapters(), ids=lambda value: getattr(value, "stem", value))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_block_runs_and_prints_what_stands_behind_it(
-    page: Path, language: str, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(demo, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
     for block in blocks_of(page):
-        if block.language in ("python", "sh") and language in ("", block.language):
+        if block.language in ("python", "sh"):
             printed = run_block(block, namespace)
             assert block.output is None or printed == block.output
 
