@@ -75,6 +75,9 @@ def start_run(
     """What `train` does, with nested overrides and a voice; ``split`` is (fold, folds)."""
     implementation = segmentation.implementation_of(system, preset)
     check_folder(run)
+    for section in SECTIONS:
+        if not isinstance(overrides.get(section, {}), Mapping):
+            raise InputError(f"{system}: {section}: must hold named settings, got {overrides[section]!r}.")
     if resume:
         config = _resumed_config(run, system, overrides)
         dataset = segmentation.open_dataset(data, config.data.label_names)

@@ -11,6 +11,9 @@ from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.settings import Settings, merge, parse_assignments, read_yaml
 
 
+NAMES = "t: data.label_names: Value error, must name 1 to 255 classes with values from 1 to 65535."
+
+
 class Inner(Settings):
     size: int = Field(3, ge=1)
     kind: Literal["a", "b"] = "a"
@@ -113,8 +116,8 @@ def test_yaml_builds_no_objects(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"label_names": {}}, "t: data.label_names: Value error, must name 1 to 255 classes with values from 1 to 65535."),
-        ({"label_names": {0: "background"}}, "t: data.label_names: Value error, must name 1 to 255 classes with values from 1 to 65535."),
+        ({"label_names": {}}, NAMES),
+        ({"label_names": {0: "background"}}, NAMES),
         ({"patch_size": (0, 8, 8)}, "t: data.patch_size.0: Input should be greater than or equal to 1, got 0."),
         ({"intensity": {"kind": "ct_window", "low": 5, "high": 5}},
          "t: data.intensity: Value error, ct_window needs low < high, got 5.0 and 5.0."),

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from saccade.cli.bar import progress_bar
 from saccade.errors import unknown_name
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from saccade.data.layouts import Dataset, Fault
 
 app = typer.Typer(help="Make simulated data; check a data set before training on it.", no_args_is_help=True)
@@ -35,7 +34,7 @@ def make(
         raise unknown_name("saccade data make", "kind of data", kind, ["abdomen"])
     from saccade.data.synthetic.abdomen import make_abdomen
 
-    with _bar() as bar:
+    with progress_bar() as bar:
         task = bar.add_task("simulating", total=cases)
         made = make_abdomen(out, cases, seed, size, progress=lambda done, _: bar.update(task, completed=done))
     typer.echo(f"{out}: {len(made)} cases ({made[0]} to {made[-1]}).")
@@ -73,18 +72,10 @@ def check(
         raise typer.Exit(_FAULTS)
 
 
-def _bar() -> "Progress":
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
-
-
 def _check_with_bar(dataset: "Dataset", fix: bool) -> "list[Fault]":
     from saccade.data.check import check_cases
 
-    with _bar() as bar:
+    with progress_bar() as bar:
         task = bar.add_task("checking", total=len(dataset.cases))
 
         def progress(done: int, total: int, case: str) -> None:

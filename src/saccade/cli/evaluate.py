@@ -34,16 +34,14 @@ def evaluate(
 
     Example: saccade evaluate predictions labels --out metrics.json --markdown table.md
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from saccade.cli.bar import progress_bar
     from saccade.data.layout_labels import read_label_names
     from saccade.files import write_json, write_text
     from saccade.study.tables import results_table, table_rows
     from saccade.tasks.segmentation.evaluate import evaluate_folders
 
     names = read_label_names(labels) if labels else None
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("evaluating", total=None)
         result = evaluate_folders(
             predictions,

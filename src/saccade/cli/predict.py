@@ -23,9 +23,7 @@ def predict(
 
     Example: saccade predict run scan.nii.gz dicom_folder/ --out predictions --attention
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from saccade.cli.bar import progress_bar
     from saccade.files import check_folder
     from saccade.runs import load
     from saccade.tasks.segmentation.output import find_scans, predict_scans
@@ -38,8 +36,7 @@ def predict(
         changes["overlap"] = overlap
     predictor = load(run, device=device).with_inference(changes)
     scans = find_scans(inputs)
-    # transient: after an error the one line that says what is wrong stands alone
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("predicting", total=len(scans))
 
         def progress(name: str, done: int, windows: int, finished: int) -> None:

@@ -231,7 +231,7 @@ def test_names_given_by_the_user(pairs, tmp_path) -> None:
 def test_values_without_a_name_are_refused(tmp_path, capsys) -> None:
     make_pairs(tmp_path / "data")
     (tmp_path / "data/labels.json").write_text('{"1": "ball"}')
-    image, label = blob(0)
+    _, label = blob(0)
     save(tmp_path / "data/labels/case0.nii.gz", label * 7)
     code = train(tmp_path / "data", tmp_path / "run", "--folds", "2", "--fold", "1")
     code = code if code else train(tmp_path / "data", tmp_path / "run2", "--folds", "2", "--fold", "0")

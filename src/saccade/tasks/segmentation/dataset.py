@@ -43,6 +43,15 @@ class PreparedCases(Dataset):
             self._kept[index] = prepared
         return prepared
 
+    def prepare(self) -> None:
+        """Look at every case now, so that a bad one is found before hours of training, and keep what fits.
+
+        Raises:
+            InputError: If a case cannot be used.
+        """
+        for index in range(len(self)):
+            self[index]
+
     def _prepare(self, case: Case, index: int) -> tuple[Tensor, Tensor, list[Tensor]]:
         data = self.config.data
         volume, label = load_case(case)

@@ -101,6 +101,10 @@ def train_segmentation(config: SegmentationConfig, network: torch.nn.Module, *, 
     """Train, keep the weights, predict and score the validation cases. Everything ends in the run's folder."""
     settings = config.training
     prepared = {"train": PreparedCases(train, config), "validation": PreparedCases(validation, config)}
+    began = time.perf_counter()
+    for part in prepared.values():
+        part.prepare()
+    say(f"cases  decoded and prepared in {time.perf_counter() - began:.0f} s")
     steps_per_epoch = settings.steps_per_epoch or max(1, len(train) // settings.batch_size)
     module = SegmentationModule(network, config, total_steps=settings.epochs * steps_per_epoch)
     loader = _patch_loader(prepared["train"], config, steps_per_epoch)
@@ -175,7 +179,8 @@ def check_checkpoint(path: Path) -> None:
         InputError: If the file is missing, damaged, or holds more than tensors and plain values.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch remarks on foreign pickles
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load has no error of its own: what is raised depends on where the damage is
         reason = str(error).strip().split("\n")[0][:100]
         raise InputError(f"{path}: cannot be read as a checkpoint ({reason}). Train again in a new folder.") from None
