@@ -1,0 +1,58 @@
+"""The names that other people's code relies on; a change here is a change for them."""
+
+import importlib
+
+import pytest
+
+import saccade
+
+NAMES = [
+    "AttentionMap",
+    "Volume",
+    "build",
+    "from_reference",
+    "list_systems",
+    "load",
+    "load_reference",
+    "read_volume",
+    "record",
+    "train",
+    "write_volume",
+    "attention",
+    "data",
+    "explain",
+    "layers",
+    "losses",
+    "metrics",
+    "networks",
+    "systems",
+    "tasks",
+    "__version__",
+]
+PACKAGES = {
+    "attention": ["AttentionGate", "MultiAttentionGate", "SqueezeExcitation", "Tap"],
+    "networks": ["AttentionUNet", "HomeworkUNet2D", "HomeworkUNet3D", "UNet"],
+    "losses": ["dice_loss"],
+    "metrics": ["dice", "hausdorff95", "precision", "recall", "surface_dice", "surface_distance"],
+}
+
+
+def test_the_names_of_the_package() -> None:
+    assert saccade.__all__ == NAMES
+    assert dir(saccade) == sorted(NAMES)
+    for name in NAMES:
+        assert getattr(saccade, name) is not None
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_names_of_its_parts(package) -> None:
+    module = importlib.import_module(f"saccade.{package}")
+    assert module is getattr(saccade, package)
+    assert set(PACKAGES[package]) <= set(module.__all__)
+    for name in module.__all__:
+        assert getattr(getattr(module, name), "__module__", "saccade.").startswith("saccade.")  # constants have none
+
+
+def test_a_name_that_is_none() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'saccade' has no attribute 'nonsense'$"):
+        _ = saccade.nonsense
