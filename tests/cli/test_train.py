@@ -1,11 +1,15 @@
 """`saccade train` end to end: every system from data to report, and what is said on the way."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
-from tiny import files, train
+from tiny import NETWORK, QUICK, files, train
 
 from saccade.cli.main import main
 
@@ -86,3 +90,24 @@ def test_a_fold_decides_who_is_held_out(pairs, tmp_path) -> None:
         assert train(pairs, run, "--fold", fold) == 0
         held += json.loads((run / "splits.json").read_text())["validation"]
     assert len(set(held)) == 2
+
+
+@pytest.mark.process
+def test_ctrl_c_of_a_real_process_keeps_the_finished_epochs(pairs, tmp_path) -> None:
+    run = tmp_path / "run"
+    arguments = ["train", "attention-unet", "--data", pairs, "--out", run, *QUICK, *NETWORK["attention-unet"]]
+    command = [sys.executable, "-m", "saccade", *map(str, arguments), "--set", "training.epochs=100000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        end = time.monotonic() + 120
+        while not (run / "last.ckpt").exists() and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "saccade: stopped by Ctrl-C; what was finished is kept."
+    assert "Traceback" not in err
+    assert {"last.ckpt", "metrics.csv", "model.safetensors", "config.yaml"} <= files(run)
+    assert not any("partial" in name for name in files(run))

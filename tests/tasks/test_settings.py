@@ -10,7 +10,6 @@ from saccade.errors import InputError
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.settings import Settings, merge, parse_assignments, read_yaml
 
-
 NAMES = "t: data.label_names: Value error, must name 1 to 255 classes with values from 1 to 65535."
 
 

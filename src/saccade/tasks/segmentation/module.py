@@ -38,7 +38,7 @@ class SegmentationModule(lightning.LightningModule):
     def __init__(self, network: nn.Module, config: SegmentationConfig, total_steps: int) -> None:
         super().__init__()
         self.config, self.total_steps = config, total_steps
-        # channels next to each other in memory: interpolation, pooling and convolution are all faster so, see benchmarks
+        # channels next to each other in memory: interpolation, pooling and convolution are all faster so
         dims = 2 if config.data.patch_size[2] == 1 else 3
         self.memory_format = torch.channels_last if dims == 2 else torch.channels_last_3d
         for parameter in network.parameters():
