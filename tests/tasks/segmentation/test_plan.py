@@ -124,6 +124,7 @@ def test_pooling_by_hand() -> None:
     assert plan_pooling((64, 64, 64), (1.0, 1.0, 1.0), 3) == [[2, 2, 2]] * 3
     # slices of 5 mm wait until the plane's voxels are 4 mm: 5 <= 2 x 4
     assert plan_pooling((64, 64, 16), (1.0, 1.0, 5.0), 4) == [[2, 2, 1], [2, 2, 1], [2, 2, 2], [2, 2, 2]]
+    assert plan_pooling((64, 64, 16), (1.0, 1.0, 4.0), 2) == [[2, 2, 1], [2, 2, 2]]  # just twice the plane's 2 mm
     # 16 -> 8 -> 4 voxels, then nothing is left to halve
     assert plan_pooling((16, 16, 16), (1.0, 1.0, 1.0), 4) == [[2, 2, 2]] * 2
     assert plan_pooling((7, 7, 7), (1.0, 1.0, 1.0), 4) == []

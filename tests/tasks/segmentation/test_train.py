@@ -144,7 +144,12 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(pairs, tmp_path, 
     assert "Traceback" not in errors
     assert [row["epoch"] for row in history(stopped)] == ["0", "1"]
     assert not any("partial" in name for name in files(stopped))
-    assert train(pairs, stopped, *settings, "--resume") == 0  # the same command, and --resume
+    steps = []
+    with monkeypatch.context() as patch:
+        step = SegmentationModule.training_step
+        patch.setattr(SegmentationModule, "training_step", lambda *a: steps.append(a[0].current_epoch) or step(*a))
+        assert train(pairs, stopped, *settings, "--resume") == 0  # the same command, and --resume
+    assert steps == [2, 2, 3, 3]  # what was done is not done again
     assert history(stopped) == history(whole)
     assert same_weights(stopped, whole)
     ends = [torch.load(run / "last.ckpt", weights_only=True)["state_dict"] for run in (stopped, whole)]
