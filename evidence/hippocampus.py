@@ -27,6 +27,7 @@ DATA = {
 # Weights are the latest, not the best on the held-out fold: nothing is chosen by looking at it.
 EQUAL = {"training.keep": "last", "training.epochs": 100000, "training.validate_every": 100000}
 FOLDS = 5
+ARMS = ("attention-unet", "unet", "unet-widened")
 
 
 def widened_channels(channels: list[int], parameters: int, **settings: Any) -> list[int]:
@@ -74,13 +75,15 @@ def dice_of(result: dict[str, Any]) -> Scores:
     }
 
 
-def folds_of(options: argparse.Namespace, arm: str) -> tuple[Scores, list[dict[str, Any]]]:
-    """All folds of one arm: every case scored by the network that has not seen it."""
-    results = [run_arm(options, arm, fold, options.seconds) for fold in range(options.first_folds)]
-    scores: Scores = {}
-    for result in results:
-        scores |= dice_of(result)
-    return scores, [result["summary"] for result in results]
+def run_folds(options: argparse.Namespace) -> dict[str, tuple[Scores, list[dict[str, Any]]]]:
+    """All folds of all arms, fold by fold: every case scored by the network that has not seen it."""
+    arms: dict[str, tuple[Scores, list[dict[str, Any]]]] = {arm: ({}, []) for arm in ARMS}
+    for fold in range(options.first_folds):
+        for arm, (scores, summaries) in arms.items():
+            result = run_arm(options, arm, fold, options.seconds)
+            scores |= dice_of(result)
+            summaries.append(result["summary"])
+    return arms
 
 
 def against_monai(options: argparse.Namespace, network: str, seconds: float) -> dict[str, Any]:
@@ -110,7 +113,7 @@ def describe(scores: Scores, summaries: list[dict[str, Any]]) -> dict[str, Any]:
 
 def attention_unet(options: argparse.Namespace) -> None:
     """Fill attention-unet.json."""
-    arms = {arm: folds_of(options, arm) for arm in ("attention-unet", "unet", "unet-widened")}
+    arms = run_folds(options)
     scores = {arm: mean_per_case(found) for arm, (found, _) in arms.items()}
     side_by_side = {}
     for seconds in (300.0, 600.0):

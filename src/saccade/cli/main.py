@@ -1,5 +1,6 @@
 """The `saccade` command: one verb per module, and one place where errors become a line and an exit code."""
 
+import os
 import sys
 import traceback
 from importlib.metadata import version
@@ -90,4 +91,7 @@ def _fail(message: str, code: int, debug: bool) -> int:
 
 def run() -> None:
     """Entry point of the installed command."""
+    # Threads that spin while they wait for one another are many times slower as soon as any other program wants a core;
+    # read when torch is loaded, so it has to be set here.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(main())

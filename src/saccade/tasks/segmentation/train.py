@@ -243,7 +243,9 @@ def _predict_held_out(predictor: SegmentationPredictor, cases: list[Case], run: 
         assert label is not None
         found = predictor.segment(volume, attention=position < SNAPSHOT_CASES)
         write_volume(found.labels, folder / f"{case.id}.nii.gz")
-        write_volume(label, folder / "truth" / f"{case.id}.nii.gz")
+        # an organ that was not to be learned is not missed
+        asked = np.where(np.isin(label.array, predictor.config.classes), label.array, 0)
+        write_volume(label.like(asked.astype(label.array.dtype)), folder / "truth" / f"{case.id}.nii.gz")
         for gate, map_ in found.attention.items():
             write_volume(map_, folder / "attention" / f"{case.id}_{gate}.nii.gz")
     say(f"predicted {len(cases)} held-out cases in {time.perf_counter() - began:.0f} s")
