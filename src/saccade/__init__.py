@@ -23,7 +23,29 @@ _HOME = {
 }
 _PACKAGES = ("attention", "data", "explain", "layers", "losses", "metrics", "networks", "systems", "tasks")
 
-__all__ = [*sorted(_HOME), *_PACKAGES, "__version__"]
+__all__ = [  # noqa: RUF022 (objects first, then packages)
+    "AttentionMap",
+    "Volume",
+    "build",
+    "from_reference",
+    "list_systems",
+    "load",
+    "load_reference",
+    "read_volume",
+    "record",
+    "train",
+    "write_volume",
+    "attention",
+    "data",
+    "explain",
+    "layers",
+    "losses",
+    "metrics",
+    "networks",
+    "systems",
+    "tasks",
+    "__version__",
+]
 
 if TYPE_CHECKING:
     from saccade.attention.tap import AttentionMap, record
