@@ -74,8 +74,13 @@ def record(network: nn.Module, queries: Sequence[Sequence[int]] | None = None) -
     Raises:
         InputError: Inside the block, if a query lies outside a map's grid or the map does not tell its grid.
 
-    >>> with record(network) as maps: network(x)
-    >>> maps["gates.0.map"].tensor
+    >>> import torch
+    >>> from saccade.attention import AttentionGate
+    >>> gate = AttentionGate(8, 16, spatial_dims=2)
+    >>> with record(gate) as maps:
+    ...     y = gate(torch.randn(1, 8, 10, 6), torch.randn(1, 16, 5, 3))
+    >>> maps["map"].tensor.shape, maps["map"].kind, maps["map"].grid
+    (torch.Size([1, 1, 10, 6]), 'spatial', (10, 6))
     """
     maps: dict[str, AttentionMap] = {}
     with ExitStack() as stack:

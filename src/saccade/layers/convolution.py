@@ -23,6 +23,7 @@ class ConvNormReLU(nn.Module):
         padding: Zeros added at both ends of each axis; None (default) keeps the size for an odd kernel at stride 1.
         norm: As `make_norm` takes it; None for no normalisation.
 
+    >>> import torch
     >>> ConvNormReLU(1, 4, spatial_dims=2)(torch.zeros(1, 1, 5, 7)).shape
     torch.Size([1, 4, 5, 7])
     """

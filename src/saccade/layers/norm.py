@@ -23,8 +23,8 @@ def make_norm(norm: Norm, channels: int, spatial_dims: int) -> nn.Module:
     Raises:
         InputError: For a name that is not known.
 
-    >>> make_norm("batch", 8, 3)
-    BatchNorm3d(8, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
+    >>> type(make_norm("batch", 8, 3)).__name__
+    'BatchNorm3d'
     """
     if norm is None:
         return nn.Identity()

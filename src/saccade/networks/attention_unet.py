@@ -88,6 +88,7 @@ class AttentionUNet(UNet):
     Raises:
         InputError: As `UNet`; for fewer than three levels; for an unknown form.
 
+    >>> import torch
     >>> AttentionUNet(1, 4, channels=(4, 8, 16))(torch.randn(1, 1, 13, 11, 7)).shape
     torch.Size([1, 4, 13, 11, 7])
     """

@@ -123,7 +123,7 @@ class Keeper(Checkpoint):
 
     def _write_rows(self) -> None:
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        with atomic(self.run / "metrics.csv") as temporary, temporary.open("w", newline="") as file:
+        with atomic(self.run / "metrics.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows(self.rows)
