@@ -22,7 +22,7 @@ REPORT = f"; import sys; print([name for name in {HEAVY!r} if name in sys.module
     ],
 )
 def test_nothing_heavy_is_loaded(code, says) -> None:
-    done = subprocess.run([sys.executable, "-c", code + REPORT], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code + REPORT], capture_output=True, encoding="utf-8", check=True)
     assert done.stderr.strip().splitlines()[-1] == "[]"
     assert says in done.stdout
 
@@ -30,6 +30,8 @@ def test_nothing_heavy_is_loaded(code, says) -> None:
 @pytest.mark.process
 @pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["nonsense"], 2), ([], 2)])
 def test_the_command_as_a_process(arguments, code) -> None:
-    done = subprocess.run([sys.executable, "-m", "saccade", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "saccade", *arguments], capture_output=True, encoding="utf-8", check=False
+    )
     assert done.returncode == code
     assert "Traceback" not in done.stderr

@@ -97,7 +97,7 @@ def test_ctrl_c_of_a_real_process_keeps_the_finished_epochs(pairs, tmp_path) -> 
     run = tmp_path / "run"
     arguments = ["train", "attention-unet", "--data", pairs, "--out", run, *QUICK, *NETWORK["attention-unet"]]
     command = [sys.executable, "-m", "saccade", *map(str, arguments), "--set", "training.epochs=100000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     try:
         end = time.monotonic() + 120
         while not (run / "last.ckpt").exists() and process.poll() is None and time.monotonic() < end:

@@ -44,7 +44,8 @@ def from_reference(
         InputError: For an unknown repository, class or argument, arguments that the published code cannot run with,
             and weights that do not fit; the message names what.
 
-    >>> net = from_reference("ozan-oktay/Attention-Gated-Networks", "unet_CT_dsv_3D", {"n_classes": 4, "in_channels": 1})
+    >>> repository = "ozan-oktay/Attention-Gated-Networks"
+    >>> net = from_reference(repository, "unet_CT_dsv_3D", {"n_classes": 4, "in_channels": 1})
     >>> sum(parameter.numel() for parameter in net.parameters())
     5888004
     """
