@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("short_check")
         ("attention-unet", "[16,16,1]", True),
         ("unet", "[8,8,8]", False),
         ("homework-unet-2d", "[16,16,1]", False),
-        ("homework-unet-3d", "[16,8,8]", False),
+        ("homework-unet-3d", "[24,8,8]", False),
     ],
 )
 def test_from_data_to_report(pairs, tmp_path, capsys, system, patch, maps) -> None:

@@ -89,3 +89,21 @@ def test_a_loss_that_is_no_number() -> None:
     with pytest.raises(RunError) as error:
         check_training(module(network()), (BATCH[0] * torch.nan, BATCH[1]))
     assert str(error.value) == "check: the loss must be a number at the start, got nan. Look at intensity and labels."
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="about training on a CPU")
+@pytest.mark.parametrize(
+    ("depth", "precision", "refused"), [(2, "bf16-mixed", True), (2, "32-true", False), (1, "bf16-mixed", False)]
+)
+def test_bf16_gradients_that_torch_gets_wrong(depth, precision, refused) -> None:
+    checked = module(network(), precision=precision)
+    batch = BATCH[0][:, :, :depth], BATCH[1][:, :depth]
+    if not refused:
+        check_training(checked, batch)
+        return
+    with pytest.raises(InputError) as error:
+        check_training(checked, batch)
+    assert str(error.value) == (
+        "check: on a CPU bf16 needs 1 or more than 2 voxels along the first axis at every level, got 2 at 0. "
+        "Use a longer data.patch_size or training.precision=32-true."
+    )

@@ -3,7 +3,8 @@
 import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor]) -> list[
         What was found, a line each; a line that starts with "warning" deserves a look.
 
     Raises:
-        InputError: If the network cannot take such images at all.
+        InputError: If the network cannot take such images at all, or its gradients would be wrong in bf16.
         RunError: If the output has another shape than the labels, the loss is not a number, or a parameter gets no
             gradient.
     """
@@ -35,7 +36,10 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor]) -> list[
     classes = len(module.config.classes)
     network = copy.deepcopy(module.network).train()
     try:
-        logits = network(image)
+        with _bf16_gradients_are_sound(module, network):
+            logits = network(image)
+    except InputError:
+        raise
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise InputError(f"check: the network cannot take images of shape {tuple(image.shape)}: {reason}.") from None
@@ -61,6 +65,37 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor]) -> list[
     if last > first - (1 - FALL) * abs(first):
         lines.append("warning: the loss on a single patch hardly falls; look at learning rate, labels and intensity")
     return lines
+
+
+@contextmanager
+def _bf16_gradients_are_sound(module: SegmentationModule, network: torch.nn.Module) -> Iterator[None]:
+    """Refuse what torch gets wrong on a CPU.
+
+    The bf16 gradient of a 3D convolution's weights holds unset memory where the image has two voxels along its first
+    axis (seen in torch 2.13 with oneDNN; one voxel, three voxels, other axes, 16- and 32-bit floats are right).
+    """
+    thin: list[str] = []
+
+    def look(name: str) -> Callable[..., None]:
+        def hook(layer: torch.nn.Conv3d, inputs: tuple[Tensor, ...]) -> None:
+            if inputs[0].shape[2] == 2 and layer.kernel_size[0] > 1:
+                thin.append(name)
+
+        return hook
+
+    on_cpu = module.config.training.precision == "bf16-mixed" and not torch.cuda.is_available()
+    layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, torch.nn.Conv3d) and on_cpu]
+    handles = [layer.register_forward_pre_hook(look(name)) for name, layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+    if thin:
+        raise InputError(
+            "check: on a CPU bf16 needs 1 or more than 2 voxels along the first axis at every level, "
+            f"got 2 at {thin[0]}. Use a longer data.patch_size or training.precision=32-true."
+        )
 
 
 def _is_entropy(module: SegmentationModule) -> bool:
