@@ -14,7 +14,7 @@ from saccade.runs import load, start_run
 from saccade.tasks.segmentation.evaluate import evaluate_folders
 from saccade.tasks.segmentation.output import find_scans, predict_scans
 
-TRAINING_CASES, TEST_CASES = 24, 6
+TRAINING_CASES, TEST_CASES = 40, 6
 TEST_SEED_OFFSET = 1000  # the test anatomy is drawn apart from the training anatomy
 MARK = ".made_by_saccade_demo"  # a folder that holds it may be emptied by the next demo
 LARGE_ORGANS = ("liver", "spleen", "right kidney", "left kidney")
@@ -54,7 +54,7 @@ def run_demo(out: Path, *, seed: int, seconds: float, say: Callable[[str], None]
         out / "abdomens",
         out / "run",
         preset="tiny",
-        split=(0, 6),
+        split=(0, min(10, TRAINING_CASES)),
         resume=False,
         overrides={"training": {"max_seconds": seconds, "epochs": 1000, "seed": seed}},
         say=step,

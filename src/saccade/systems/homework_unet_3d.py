@@ -25,6 +25,7 @@ PIPELINE: dict[str, Any] = {
         "learning_rate": 1e-4,
         "weight_decay": 0.0,
         "schedule": "constant",
+        "precision": "32-true",  # as the course had it; times 100, the rounding of bfloat16 would choose classes
         "batch_size": 1,
         "foreground_fraction": 0.0,
     },
