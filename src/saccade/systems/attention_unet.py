@@ -41,7 +41,7 @@ DEFAULT = {
 }
 # For minutes on a CPU: voxels so coarse that a patch shows most of the body, and where an organ lies is in sight.
 TINY = {
-    "plan": {"patch_voxels": 64 * 64 * 40, "volume_voxels": 64 * 64 * 40},
+    "plan": {"patch_voxels": 60 * 60 * 40, "volume_voxels": 60 * 60 * 40},
     "network": {"channels": [8, 16, 32, 64]},
     "training": {
         "weight_averaging": 0.98,
