@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from common import write_record
 from torch import Tensor
+from torch.nn import functional
 
 from saccade.attention.tap import record
 from saccade.losses import dice_loss
@@ -75,7 +76,8 @@ def train_and_test(gated: bool, seed: int) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in network.parameters()),
     }
     if gated:
-        alpha = torch.stack([m.tensor.mean(1) for m in maps.values()]).mean(0)
+        gates = torch.stack([m.tensor.mean(1) for m in maps.values()]).mean(0)
+        alpha = functional.interpolate(gates[:, None], kinds.shape[1:], mode="bilinear")[:, 0]
         places = {"target": kinds == TARGET, "look_alikes": kinds == LOOK_ALIKE, "background": kinds == 0}
         result["mean_coefficient"] = {name: float(alpha[mask].mean()) for name, mask in places.items()}
     return result
