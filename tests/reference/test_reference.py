@@ -141,7 +141,9 @@ def test_losses_take_their_published_options():
 def test_checkpoints_from_before_batch_counters_load():
     module = from_reference(AGN, "unet_3D", SMALL)
     old = {key: value for key, value in published_state(module).items() if not key.endswith("num_batches_tracked")}
-    load_reference(from_reference(AGN, "unet_3D", SMALL), old, AGN)
+    loaded = load_reference(from_reference(AGN, "unet_3D", SMALL), old, AGN)
+    for name, value in module.named_parameters():
+        torch.testing.assert_close(loaded.get_parameter(name), value)
 
 
 def test_weights_that_do_not_fit_are_named():

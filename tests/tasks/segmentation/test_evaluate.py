@@ -130,10 +130,12 @@ def test_another_grid_is_refused(folders):
 
 
 def test_rounding_of_an_affine_is_no_other_grid(folders):
+    write(folders[0] / "img0001.nii.gz", labels(1), AFFINE)
+    exact = evaluate_folders(*folders)
     rounded = AFFINE.copy()
     rounded[:3, 3] += 1e-3
     write(folders[0] / "img0001.nii.gz", labels(1), rounded)
-    evaluate_folders(*folders)
+    assert evaluate_folders(*folders) == exact
 
 
 def test_missing_predictions(folders):
