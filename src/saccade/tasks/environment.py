@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+import torch
+
 PACKAGES = ("saccade", "torch", "lightning", "monai", "numpy", "nibabel", "SimpleITK")
 
 
@@ -35,6 +37,14 @@ def machine() -> str:
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def fast_bfloat16(device: str = "cpu") -> bool:
+    """Whether a device has instructions for bfloat16; without them it is many times slower than float32."""
+    if not device.startswith("cpu"):
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    can = torch.cpu.get_capabilities()
+    return bool(can.get("avx512_bf16") or can.get("amx_bf16") or can.get("bf16"))  # the last on ARM
 
 
 def peak_memory_bytes() -> int:

@@ -3,13 +3,14 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor
 
 from saccade.errors import InputError, RunError
+from saccade.tasks.environment import fast_bfloat16
 from saccade.tasks.segmentation.module import SegmentationModule
 
 STEPS = 40
@@ -35,11 +36,9 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor]) -> list[
     image, labels = module.in_dimensions(batch[0][:1]), module.labels_in_dimensions(batch[1][:1])
     classes = len(module.config.classes)
     network = copy.deepcopy(module.network).train()
+    check_bfloat16(module, image)
     try:
-        with _bf16_gradients_are_sound(module, network):
-            logits = network(image)
-    except InputError:
-        raise
+        logits = network(image)
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise InputError(f"check: the network cannot take images of shape {tuple(image.shape)}: {reason}.") from None
@@ -62,18 +61,28 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor]) -> list[
         + (f" (chance is {math.log(classes):.4f})" if _is_entropy(module) else ""),
         f"one patch: loss {first:.4f} -> {last:.4f} in {steps} steps, {seconds / max(1, steps):.2f} s a step",
     ]
+    if module.config.training.precision == "bf16-mixed" and not torch.cuda.is_available() and not fast_bfloat16():
+        lines.append("warning: this processor has no bfloat16 instructions; training.precision=32-true is faster here")
     if last > first - (1 - FALL) * abs(first):
         lines.append("warning: the loss on a single patch hardly falls; look at learning rate, labels and intensity")
     return lines
 
 
-@contextmanager
-def _bf16_gradients_are_sound(module: SegmentationModule, network: torch.nn.Module) -> Iterator[None]:
+def check_bfloat16(module: SegmentationModule, image: Tensor) -> None:
     """Refuse what torch gets wrong on a CPU.
 
     The bf16 gradient of a 3D convolution's weights holds unset memory where the image has two voxels along its first
     axis (seen in torch 2.13 with oneDNN; one voxel, three voxels, other axes, 16- and 32-bit floats are right).
+
+    Args:
+        module: As it will be trained.
+        image: As the network takes it, (b, c, *space).
+
+    Raises:
+        InputError: If such a convolution would be trained so.
     """
+    if module.config.training.precision != "bf16-mixed" or torch.cuda.is_available():
+        return
     thin: list[str] = []
 
     def look(name: str) -> Callable[..., None]:
@@ -83,14 +92,12 @@ def _bf16_gradients_are_sound(module: SegmentationModule, network: torch.nn.Modu
 
         return hook
 
-    on_cpu = module.config.training.precision == "bf16-mixed" and not torch.cuda.is_available()
-    layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, torch.nn.Conv3d) and on_cpu]
-    handles = [layer.register_forward_pre_hook(look(name)) for name, layer in layers]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    network = copy.deepcopy(module.network)
+    for name, layer in network.named_modules():
+        if isinstance(layer, torch.nn.Conv3d):
+            layer.register_forward_pre_hook(look(name))
+    with torch.no_grad(), suppress(RuntimeError, ValueError):  # what else may fail is for `check_training` to say
+        network(image)
     if thin:
         raise InputError(
             "check: on a CPU bf16 needs 1 or more than 2 voxels along the first axis at every level, "

@@ -88,7 +88,9 @@ class Training(Settings):
         None, gt=0, description="stop after this much training time (validation not counted); the schedule ends there"
     )
     foreground_fraction: float = Field(0.5, ge=0, le=1, description="part of the patches centred on a labelled voxel")
-    precision: Literal["bf16-mixed", "32-true", "16-mixed"] = "bf16-mixed"
+    precision: Literal["auto", "bf16-mixed", "32-true", "16-mixed"] = Field(
+        "auto", description="auto: bf16-mixed where the processor has bfloat16 instructions, else 32-true"
+    )
     weight_averaging: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights per step; 0 is off")
     validate_every: int = Field(1, ge=1, description="epochs between validations")
     patience: int | None = Field(None, ge=1, description="validations without progress before stopping early")

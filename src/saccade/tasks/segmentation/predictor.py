@@ -16,6 +16,7 @@ from saccade.attention.tap import AttentionMap, Tap, record
 from saccade.data.prepare import Normalise, check_channels, prepare_image, restore, restore_array
 from saccade.data.volume import Volume, read_volume
 from saccade.errors import InputError
+from saccade.tasks.environment import fast_bfloat16
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.windows import apply_windows
 from saccade.tasks.settings import merge
@@ -134,12 +135,10 @@ class SegmentationPredictor:
 
     def _once(self, windows: Tensor, flat: bool, names: list[str] | None) -> list[Tensor]:
         x = (windows.squeeze(-1) if flat else windows).to(self.device)
-        half = torch.bfloat16 if self.config.training.precision == "bf16-mixed" else torch.float16
         listening: AbstractContextManager[Mapping[str, AttentionMap]] = (
             record(self.network) if names is not None else nullcontext({})
         )
-        mixed = self.config.training.precision != "32-true"
-        with torch.autocast(self.device.type, dtype=half, enabled=mixed), listening as maps:
+        with self._precision(), listening as maps:
             outputs = [self.network(x).float()]
             if names is not None:
                 spatial = {name: m.tensor.float() for name, m in maps.items() if m.kind == "spatial"}
@@ -150,6 +149,13 @@ class SegmentationPredictor:
                 ]
                 names[:] = [readable(name) for name in spatial]
         return [(output[..., None] if flat else output).cpu() for output in outputs]
+
+    def _precision(self) -> AbstractContextManager[None]:
+        """As the network was trained, but never in numbers that this device is slow with."""
+        half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(self.config.training.precision)
+        if half is None or (half == torch.bfloat16 and not fast_bfloat16(self.device.type)):
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=half)
 
 
 def usable_device(name: str) -> torch.device:

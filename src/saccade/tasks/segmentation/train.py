@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, cast
 
 import lightning
 import numpy as np
@@ -21,8 +21,8 @@ from saccade.errors import InputError, RunError
 from saccade.files import write_json
 from saccade.systems import find_system
 from saccade.tasks.callbacks import Keeper, ProgressBar, TrainingClock
-from saccade.tasks.environment import describe_environment, peak_memory_bytes
-from saccade.tasks.segmentation.check import check_training
+from saccade.tasks.environment import describe_environment, fast_bfloat16, peak_memory_bytes
+from saccade.tasks.segmentation.check import check_bfloat16, check_training
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.dataset import EpochSampler, Patches, PreparedCases
 from saccade.tasks.segmentation.evaluate import evaluate_folders
@@ -66,7 +66,14 @@ def plan(
     decided: dict[str, Any] = {"data": plan_data(dataset, fingerprint, **hints)}
     decided = merge(decided, {key: value for key, value in chosen.items() if key != "plan"}, overrides)
     config = SegmentationConfig.parse(merge({"system": system, "preset": preset}, decided), system)
-    return config.model_copy(update={"network": _plan_network(config, implementation)})
+    training = config.training.model_copy(update={"precision": _plan_precision(config.training.precision)})
+    return config.model_copy(update={"network": _plan_network(config, implementation), "training": training})
+
+
+def _plan_precision(asked: str) -> str:
+    if asked != "auto":
+        return asked
+    return "bf16-mixed" if fast_bfloat16("cuda" if torch.cuda.is_available() else "cpu") else "32-true"
 
 
 def _plan_network(config: SegmentationConfig, implementation: ModuleType) -> dict[str, Any]:
@@ -108,8 +115,11 @@ def train_segmentation(config: SegmentationConfig, network: torch.nn.Module, *, 
     steps_per_epoch = settings.steps_per_epoch or max(1, len(train) // settings.batch_size)
     module = SegmentationModule(network, config, total_steps=settings.epochs * steps_per_epoch)
     loader = _patch_loader(prepared["train"], config, steps_per_epoch)
-    if not resume:
-        for line in check_training(module, next(iter(loader))):
+    batch = next(iter(loader))
+    if resume:  # perhaps on another machine than it was begun on
+        check_bfloat16(module, module.in_dimensions(batch[0][:1]))
+    else:
+        for line in check_training(module, batch):
             say(f"check  {line}")
     clock = TrainingClock(settings.max_seconds)
     keeper = Keeper(run, clock, keep=settings.keep, patience=settings.patience)
@@ -158,7 +168,7 @@ def make_trainer(config: SegmentationConfig, run: Path, callbacks: list[Any]) ->
     return lightning.Trainer(
         accelerator="auto",
         devices=1,
-        precision=config.training.precision,
+        precision=cast("Literal['bf16-mixed', '32-true', '16-mixed']", config.training.precision),
         max_epochs=config.training.epochs,
         check_val_every_n_epoch=config.training.validate_every,
         num_sanity_val_steps=0,
