@@ -1,7 +1,8 @@
 """The small experiment of Attention U-Net: one ring-textured disc among four plain ones, with and without gates.
 
-Reported beside the hippocampus study, as ``attention-unet-look-alikes.json``. The image is made so that brightness
-alone cannot tell target from look-alike; the shortcut baseline says how far brightness and position get.
+Reported beside the hippocampus study, as ``attention-unet-look-alikes.json``. Half of the plain discs are as bright as
+the bright rings, half as dark as the dark ones, on a ground between the two: all discs together hold the values that
+the target holds, so brightness cannot tell them apart. The shortcut baseline says how far brightness and position get.
 """
 
 import argparse
@@ -31,12 +32,12 @@ def draw(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         if all(np.linalg.norm(new - old) > 2 * RADIUS + 2 for old in centres):
             centres.append(new)
     rows, columns = np.mgrid[:SIZE, :SIZE]
-    image, kinds = generator.normal(0, NOISE, (SIZE, SIZE)), np.zeros((SIZE, SIZE), dtype=np.int64)
+    image, kinds = generator.normal(0.5, NOISE, (SIZE, SIZE)), np.zeros((SIZE, SIZE), dtype=np.int64)
     for number, centre in enumerate(centres):
         distance = np.hypot(rows - centre[0], columns - centre[1])
         inside = distance < RADIUS
-        # rings of 1 and 0 average to the same 0.5 that a look-alike has throughout
-        image[inside] += (np.sin(distance * 2.2) > 0)[inside] if number == 0 else 0.5
+        bright = np.sin(distance * 2.2) > 0 if number == 0 else np.full(image.shape, number % 2 == 0)
+        image[inside] += np.where(bright, 0.5, -0.5)[inside]
         kinds[inside] = TARGET if number == 0 else LOOK_ALIKE
     return image.astype(np.float32), kinds
 
@@ -84,14 +85,18 @@ def train_and_test(gated: bool, seed: int) -> dict[str, Any]:
 
 
 def shortcut() -> dict[str, float]:
-    """Best threshold on brightness, and a disc at the mean position: what needs no network."""
+    """Best window of brightness, and a disc at the mean position: what needs no network."""
     image, kinds = batch(np.random.default_rng(1), TEST_IMAGES)
     pixels, truth = image[:, 0].numpy(), kinds.numpy() == TARGET
+    levels = [-np.inf, *np.linspace(0, 1, 11), np.inf]
     best = max(
-        np.mean([dice_of(p > level, t) for p, t in zip(pixels, truth, strict=True)]) for level in np.linspace(0, 1, 21)
+        np.mean([dice_of((p > low) & (p < high), t) for p, t in zip(pixels, truth, strict=True)])
+        for low in levels
+        for high in levels
+        if low < high
     )
     middle = np.hypot(*(np.mgrid[:SIZE, :SIZE] - SIZE / 2)) < RADIUS
-    return {"threshold": float(best), "mean position": float(np.mean([dice_of(middle, t) for t in truth]))}
+    return {"window of brightness": float(best), "mean position": float(np.mean([dice_of(middle, t) for t in truth]))}
 
 
 def attention_unet(options: argparse.Namespace) -> None:

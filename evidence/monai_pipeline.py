@@ -1,8 +1,8 @@
 """A plain MONAI pipeline on the same split and the same training seconds: what a user would have without Saccade.
 
 CacheDataset, z-score, random crop, RandAffine, Dice + cross-entropy, AdamW 1e-3 with polynomial decay, batches of 4
-patches of 48 x 64 x 48, bfloat16 autocast where the processor has it; sliding windows with Gaussian weights at the end. The schedule ends with the
-budget. Prints one JSON line: case -> structure -> Dice.
+patches of 48 x 64 x 48, bfloat16 autocast where the processor has it; sliding windows with Gaussian weights at the
+end. The schedule ends with the budget. Prints one JSON line: case -> structure -> Dice.
 """
 
 import argparse
