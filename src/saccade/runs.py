@@ -1,9 +1,7 @@
 """`train` and `load`: a run is a folder, and these two open its doors whatever the task."""
 
 import importlib
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,14 @@ from saccade.data.layouts import Case, Dataset
 from saccade.errors import InputError, unknown_name
 from saccade.files import check_folder, read_json
 from saccade.systems import find_system
-from saccade.tasks.segmentation import train as segmentation
+from saccade.tasks.run_folder import holds_something, must_be_empty, working_in
+from saccade.tasks.segmentation import begin
 from saccade.tasks.segmentation.config import SegmentationConfig
+from saccade.tasks.segmentation.extend import extend as extend_config
+from saccade.tasks.segmentation.held_out import Say
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
+from saccade.tasks.segmentation.train import train_segmentation
+from saccade.tasks.segmentation.weights import load_weights, read_checkpoint
 from saccade.tasks.settings import merge, read_yaml
 
 FORMAT = 1
@@ -32,6 +35,7 @@ def train(
     fold: int = 0,
     folds: int = 5,
     resume: bool = False,
+    extend: int | str | None = None,
     **settings: Any,
 ) -> Predictor:
     """Train a system on a folder of data.
@@ -44,6 +48,7 @@ def train(
         fold: Which part is held out for validation.
         folds: How many parts there are.
         resume: Continue the run in ``out``.
+        extend: Continue it for so many epochs (``20``) or seconds (``"600s"``) more, with a schedule planned anew.
         settings: Anything in ``config.yaml``: a section with nested values (``training={"epochs": 5}``) or the name of
             one setting (``epochs=5``), and ``label_names`` (value to name) for data that have none.
 
@@ -54,10 +59,16 @@ def train(
         InputError: If the data, a name or a setting cannot be used.
         RunError: If training fails.
     """
-    overrides = _sort_settings(settings)
-    run = Path(out)
     return start_run(
-        system, data, run, preset=preset, split=(fold, folds), resume=resume, overrides=overrides, say=lambda text: None
+        system,
+        data,
+        Path(out),
+        preset=preset,
+        split=(fold, folds),
+        resume=resume,
+        extend=extend,
+        overrides=_sort_settings(settings),
+        say=lambda text: None,
     )
 
 
@@ -70,36 +81,49 @@ def start_run(
     split: tuple[int, int],
     resume: bool,
     overrides: Mapping[str, Any],
-    say: segmentation.Say,
+    say: Say,
+    extend: int | str | None = None,
 ) -> Predictor:
     """What `train` does, with nested overrides and a voice; ``split`` is (fold, folds)."""
-    implementation = segmentation.implementation_of(system, preset)
+    implementation = begin.implementation_of(system, preset)
     check_folder(run)
     for section in SECTIONS:
         if not isinstance(overrides.get(section, {}), Mapping):
             raise InputError(f"{system}: {section}: must hold named settings, got {overrides[section]!r}.")
-    if resume:
+    going_on = resume or extend is not None
+    checkpoint = None
+    if going_on:
         config = _resumed_config(run, system, overrides)
-        dataset = segmentation.open_dataset(data, config.data.label_names)
+        dataset = begin.open_dataset(data, config.data.label_names)
         train_cases, held_out = _resumed_split(run, dataset)
-        segmentation.check_checkpoint(run / "last.ckpt")
+        if (run / "last.ckpt").is_file():  # else it was stopped before its first epoch was done, and begins anew
+            checkpoint = read_checkpoint(run / "last.ckpt")
+        if extend is not None:
+            if checkpoint is None:
+                raise InputError(f"{run}: nothing to extend, no epoch was finished. Use --resume.")
+            config = extend_config(config, checkpoint, extend)
     else:
-        if run.exists() and any(run.iterdir()):
-            raise InputError(f"{run}: must be new or empty, holds something. Choose another folder, or --resume.")
-        dataset = segmentation.open_dataset(data, overrides.get("data", {}).get("label_names"))
-        train_cases, held_out = segmentation.choose_split(dataset, fold=split[0], folds=split[1])
-        config = segmentation.plan(
+        if holds_something(run):
+            raise must_be_empty(run)
+        dataset = begin.open_dataset(data, overrides.get("data", {}).get("label_names"))
+        train_cases, held_out = begin.choose_split(dataset, fold=split[0], folds=split[1])
+        config = begin.plan(
             system, dataset, train_cases, preset=preset, overrides=overrides, implementation=implementation
         )
     network = make_network(config)  # a wrong setting is refused before anything is written
     say(f"data   {len(train_cases)} cases to train on, {len(held_out)} held out; {dataset.layout}")
     say(f"plan   spacing {config.data.spacing_mm} mm, patch {config.data.patch_size}, {config.data.intensity.kind}")
     say(f"net    {config.system}, {sum(p.numel() for p in network.parameters()):,} parameters")
-    with _nothing_half_made(run):
-        if not resume:
-            segmentation.describe_run(config, run, train_cases, held_out)
-        return segmentation.train_segmentation(
-            config, network, run=run, train=train_cases, validation=held_out, resume=resume, say=say
+    with working_in(run, fresh=not going_on):
+        if not going_on:
+            begin.describe_run(config, run, train_cases, held_out)
+        elif extend is not None:
+            config.write(run / "config.yaml")
+            limit = config.training.max_seconds
+            length = f"{limit:g} seconds" if limit else f"{config.training.epochs} epochs"
+            say(f"plan   extended: {length} in all, the schedule is planned anew")
+        return train_segmentation(
+            config, network, run=run, train=train_cases, validation=held_out, resume=checkpoint is not None, say=say
         )
 
 
@@ -113,7 +137,7 @@ def load(run: Path | str, *, device: str = "cpu") -> Predictor:
     if not run.is_dir():
         raise InputError(f"{run}: must be the folder of a run, there is no such folder.")
     config = read_config(run)
-    network = segmentation.load_weights(make_network(config), run / "model.safetensors")
+    network = load_weights(make_network(config), run / "model.safetensors")
     return SegmentationPredictor(network, config, device=device)
 
 
@@ -143,23 +167,9 @@ def make_network(config: SegmentationConfig) -> torch.nn.Module:
         raise error if isinstance(error, InputError) else InputError(str(error)) from error
 
 
-@contextmanager
-def _nothing_half_made(run: Path) -> Iterator[None]:
-    """After an error a run stays only if it can be resumed: if an epoch of it was finished."""
-    was_there = run.is_dir()
-    try:
-        yield
-    except BaseException:
-        if not (run / "last.ckpt").is_file():
-            shutil.rmtree(run, ignore_errors=True)
-            if was_there:
-                run.mkdir(exist_ok=True)
-        raise
-
-
 def _resumed_config(run: Path, system: str, overrides: Mapping[str, Any]) -> SegmentationConfig:
     """A run's own configuration; settings given again must say the same."""
-    if not (run / "last.ckpt").is_file():
+    if not any((run / name).is_file() for name in ("last.ckpt", "config.yaml")):
         raise InputError(f"{run}: nothing to resume, there is no last.ckpt.")
     config = read_config(run)
     if config.system != system:
@@ -181,7 +191,7 @@ def _resumed_split(run: Path, dataset: Dataset) -> tuple[list[Case], list[Case]]
     split = read_json(run / "splits.json")
     train, held_out = ([dataset.case(name) for name in split[part]] for part in ("train", "validation"))
     for case in (*train, *held_out):
-        if segmentation.hash_files(case) != split["files"][case.id]["sha256"]:
+        if begin.hash_files(case) != split["files"][case.id]["sha256"]:
             raise InputError(f"case {case.id}: its files are not those that the run in {run} began with. Train again.")
     return train, held_out
 

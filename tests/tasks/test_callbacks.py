@@ -25,7 +25,8 @@ class Stage:
         self.module = Mock(spec=SegmentationModule, best_network=nn.Linear(1, 1, bias=False))
         self.trainer = Mock(
             spec=lightning.Trainer,
-            current_epoch=0, global_step=0, callback_metrics={}, should_stop=False, logger=None,
+            current_epoch=0, global_step=0, callback_metrics={}, should_stop=False, loggers=[],
+            is_global_zero=True, world_size=1,
             optimizers=[SimpleNamespace(param_groups=[{"lr": 0.5}])],
             save_checkpoint=lambda path: Path(path).write_text(f"epoch {self.trainer.current_epoch}"),
         )  # fmt: skip
@@ -109,7 +110,7 @@ def test_the_clock_counts_training_and_nothing_else(monkeypatch) -> None:
     now = [0.0]
     monkeypatch.setattr(callbacks.time, "perf_counter", lambda: now[0])
     clock, module = TrainingClock(10.0), Mock(spec=SegmentationModule, seconds_left=None)
-    trainer = Mock(spec=lightning.Trainer, should_stop=False)
+    trainer = Mock(spec=lightning.Trainer, should_stop=False, world_size=1)
 
     def step(seconds: float) -> None:
         clock.on_train_batch_start(trainer, module, None, 0)
@@ -120,6 +121,7 @@ def test_the_clock_counts_training_and_nothing_else(monkeypatch) -> None:
     now[0] += 1  # waiting for data belongs to training
     step(2)
     assert (clock.seconds, module.seconds_left) == (3, 9)
+    assert clock.waiting == 1
     clock.on_validation_start(trainer, module)
     now[0] += 100
     clock.on_validation_end(trainer, module)

@@ -27,6 +27,9 @@ def train(
     fold: Annotated[int, typer.Option("--fold", help="Which part is held out.")] = 0,
     folds: Annotated[int, typer.Option("--folds", help="How many parts there are.", min=2)] = 5,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    extend: Annotated[
+        str | None, typer.Option("--extend", help="Continue it for so many epochs (20) or seconds (600s) more.")
+    ] = None,
 ) -> None:
     """Train a system on labelled data.
 
@@ -53,6 +56,7 @@ def train(
         preset=preset,
         split=(fold, folds),
         resume=resume,
+        extend=extend,
         overrides=overrides,
         say=lambda line: typer.echo(line, err=True),
     )

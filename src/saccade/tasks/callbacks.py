@@ -3,6 +3,7 @@
 import csv
 import math
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,31 @@ class TrainingClock(Callback):
 
     Args:
         max_seconds: Budget; None never stops.
+
+    Attributes:
+        seconds: Of training so far.
+        waiting: Those of them in which the network waited for its next batch.
     """
 
     def __init__(self, max_seconds: float | None) -> None:
-        self.max_seconds, self.seconds = max_seconds, 0.0
+        self.max_seconds, self.seconds, self.waiting = max_seconds, 0.0, 0.0
         self._since: float | None = None
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        self._since = time.perf_counter()  # the first epoch after a resume begins without the hook below
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         self._since = time.perf_counter()
 
     def on_train_batch_start(self, trainer: lightning.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
-        self._tick()
+        self.waiting += self._tick()
+        self._agree(trainer)
         if self.max_seconds is not None:
             module.seconds_left = max(0.0, self.max_seconds - self.seconds)
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self._tick()
+        self._agree(trainer)
         if self.max_seconds is not None and self.seconds >= self.max_seconds:
             trainer.should_stop = True
 
@@ -49,38 +59,61 @@ class TrainingClock(Callback):
         self._pause()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "waiting": self.waiting}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds = state_dict["seconds"]
+        self.seconds, self.waiting = state_dict["seconds"], state_dict["waiting"]
 
-    def _tick(self) -> None:
+    def _tick(self) -> float:
         now = time.perf_counter()
-        if self._since is not None:
-            self.seconds += now - self._since
+        passed = 0.0 if self._since is None else now - self._since
+        self.seconds += passed
         self._since = now
+        return passed
 
     def _pause(self) -> None:
         self._tick()
         self._since = None
 
+    def _agree(self, trainer: Any) -> None:
+        """Several processes go by the first one's clock, or they would differ in learning rate and end."""
+        if self.max_seconds is not None and trainer.world_size > 1:
+            self.seconds = trainer.strategy.broadcast(self.seconds)
+
 
 class Keeper(Checkpoint):
-    """After each epoch: `last.ckpt`, a row of `metrics.csv`, and `model.safetensors` if it is the one to keep.
+    """After each epoch: `model.safetensors` if it is the one to keep, a row of `metrics.csv`, and `last.ckpt`.
+
+    The order matters: whatever moment the process is killed at, `last.ckpt` stands for a state whose following epoch,
+    done again, writes the other two again.
 
     Args:
         run: The run's folder.
         clock: Gives the seconds of each row.
         keep: ``best`` keeps the weights of the best ``val_dice``, ``last`` the latest.
         patience: Stop after this many validations without a better one.
+        extended_at: Epochs at which the run was extended: there it goes on, whatever had stopped it.
     """
 
-    def __init__(self, run: Path, clock: TrainingClock, *, keep: str, patience: int | None) -> None:
-        self.run, self.clock, self.keep, self.patience = run, clock, keep, patience
-        self.best, self.best_epoch, self.waited = -math.inf, -1, 0
+    def __init__(
+        self, run: Path, clock: TrainingClock, *, keep: str, patience: int | None, extended_at: Collection[int] = ()
+    ) -> None:
+        self.run, self.clock, self.keep, self.patience, self.extended_at = run, clock, keep, patience, extended_at
+        self.best, self.best_epoch, self.waited, self.stopped = -math.inf, -1, 0, False
         self.rows: list[dict[str, Any]] = []
         self._losses: list[float] = []
         self._validated = False
+
+    @property
+    def epochs(self) -> int:
+        """Epochs done."""
+        return self.rows[-1]["epoch"] + 1 if self.rows else 0
+
+    def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if self.epochs in self.extended_at:
+            self.waited, self.stopped = 0, False
+        if self.stopped:  # it had ended before it was resumed
+            trainer.should_stop = True
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         self._validated = True
@@ -100,26 +133,39 @@ class Keeper(Checkpoint):
         }
         self._losses, self._validated = [], False
         self.rows = [old for old in self.rows if old["epoch"] < row["epoch"]] + [row]
-        if trainer.logger is not None:
-            trainer.logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=trainer.global_step)
-        self._keep(trainer, module, row.get("val_dice"))
+        for logger in trainer.loggers:
+            logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=trainer.global_step)
+        keep = self._judge(trainer, row.get("val_dice"))
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(self.run / "last.ckpt")  # all processes take part, the first one writes
+            return
+        if keep:
+            self._write_weights(module)
         self._write_rows()
         with atomic(self.run / "last.ckpt") as temporary:
             trainer.save_checkpoint(temporary)
 
-    def _keep(self, trainer: lightning.Trainer, module: Any, score: float | None) -> None:
+    def _judge(self, trainer: lightning.Trainer, score: float | None) -> bool:
+        """Whether to keep this epoch's weights; sets when to stop."""
         better = score is not None and score > self.best
-        if better or self.keep == "last" or self.best == -math.inf:  # until the first score the latest is all there is
-            with atomic(self.run / "model.safetensors") as temporary:
-                state = {name: value.contiguous().clone() for name, value in module.best_network.state_dict().items()}
-                save_file(state, temporary)
+        # until the first score the latest is all there is
+        keep = better or self.keep == "last" or self.best == -math.inf
+        if keep:
             self.best_epoch = trainer.current_epoch
-        if score is None:
-            return
-        self.waited = 0 if better else self.waited + 1
-        self.best = max(self.best, score)
-        if self.patience is not None and self.waited >= self.patience:
-            trainer.should_stop = True
+        if score is not None:
+            self.waited = 0 if better else self.waited + 1
+            self.best = max(self.best, score)
+            if self.patience is not None and self.waited >= self.patience:
+                trainer.should_stop = True
+        if self.epochs in self.extended_at:  # done again from the start, a run does not end where it once did
+            self.waited, trainer.should_stop = 0, False
+        self.stopped = trainer.should_stop
+        return keep
+
+    def _write_weights(self, module: Any) -> None:
+        with atomic(self.run / "model.safetensors") as temporary:
+            state = {name: value.contiguous().clone() for name, value in module.best_network.state_dict().items()}
+            save_file(state, temporary)
 
     def _write_rows(self) -> None:
         names = list(dict.fromkeys(name for row in self.rows for name in row))
@@ -129,11 +175,12 @@ class Keeper(Checkpoint):
             writer.writerows(self.rows)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited, "rows": self.rows}
+        names = ("best", "best_epoch", "waited", "stopped", "rows")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
-        self.waited, self.rows = state_dict["waited"], state_dict["rows"]
+        for name, value in state_dict.items():
+            setattr(self, name, value)
 
 
 class ProgressBar(Callback):

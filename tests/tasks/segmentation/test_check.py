@@ -22,7 +22,7 @@ def module(network: nn.Module, **training) -> SegmentationModule:
     data = {"root": ".", "label_names": {1: "a"}, "patch_size": (5, 3, 7), "intensity": {"kind": "z_score"}}
     training = {"learning_rate": 0.05, **training}
     parsed = SegmentationConfig.parse({"system": "unet", "data": data, "training": training}, "test")
-    return SegmentationModule(network, parsed, total_steps=1)
+    return SegmentationModule(network, parsed, steps_per_epoch=1)
 
 
 def network() -> nn.Module:

@@ -57,12 +57,12 @@ def test_every_named_loss_is_what_the_step_gives() -> None:
     batch = torch.rand(2, 1, 5, 3, 7, generator=generator), torch.randint(0, 2, (2, 5, 3, 7), generator=generator)
     seen = {}
     for name, function in LOSSES.items():
-        module = SegmentationModule(Fixed(), config(loss=name), total_steps=1)
+        module = SegmentationModule(Fixed(), config(loss=name), steps_per_epoch=1)
         loss = module.training_step(batch, 0)
         torch.testing.assert_close(loss, function(Fixed()(batch[0]), batch[1]))
         seen[name] = loss.item()
     assert len({round(value, 4) for value in seen.values()}) == len(LOSSES)
-    softer = SegmentationModule(Fixed(), config(loss="homework_dice", logit_scale=1.0), total_steps=1)
+    softer = SegmentationModule(Fixed(), config(loss="homework_dice", logit_scale=1.0), steps_per_epoch=1)
     assert softer.training_step(batch, 0).item() != pytest.approx(seen["homework_dice"])
 
 
@@ -73,13 +73,13 @@ def test_slices_reach_the_network_in_two_dimensions() -> None:
             return super().forward(x)
 
     shapes: list[tuple[int, ...]] = []
-    module = SegmentationModule(Seen(), config(patch=(5, 3, 1)), total_steps=1)
+    module = SegmentationModule(Seen(), config(patch=(5, 3, 1)), steps_per_epoch=1)
     module.training_step((torch.rand(2, 1, 5, 3, 1), torch.zeros(2, 5, 3, 1, dtype=torch.long)), 0)
     assert shapes == [(2, 1, 5, 3)]
 
 
 def test_a_loss_that_is_no_number_stops_with_its_step() -> None:
-    module = SegmentationModule(Fixed(), config(), total_steps=1)
+    module = SegmentationModule(Fixed(), config(), steps_per_epoch=1)
     batch = torch.full((1, 1, 5, 3, 7), torch.nan), torch.zeros(1, 5, 3, 7, dtype=torch.long)
     with pytest.raises(FloatingPointError) as error:
         module.training_step(batch, 0)
@@ -87,7 +87,7 @@ def test_a_loss_that_is_no_number_stops_with_its_step() -> None:
 
 
 def test_validation_dice_by_hand(monkeypatch) -> None:
-    module = SegmentationModule(Fixed(), config(names={7: "second", 3: "first"}), total_steps=1)
+    module = SegmentationModule(Fixed(), config(names={7: "second", 3: "first"}), steps_per_epoch=1)
     logged = {}
     monkeypatch.setattr(module, "log", lambda name, value: logged.update({name: float(value)}))
     image, labels = torch.zeros(1, 5, 3, 7), torch.zeros(5, 3, 7, dtype=torch.long)
@@ -106,7 +106,9 @@ def test_validation_dice_by_hand(monkeypatch) -> None:
     ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
 )
 def test_optimisers_take_their_settings(name, kind) -> None:
-    module = SegmentationModule(Fixed(), config(optimiser=name, learning_rate=0.25, weight_decay=0.125), total_steps=1)
+    module = SegmentationModule(
+        Fixed(), config(optimiser=name, learning_rate=0.25, weight_decay=0.125), steps_per_epoch=1
+    )
     module.network.register_parameter("frozen", nn.Parameter(torch.ones(1), requires_grad=False))
     optimiser = module.configure_optimizers()
     assert type(optimiser) is kind
@@ -116,7 +118,7 @@ def test_optimisers_take_their_settings(name, kind) -> None:
 
 
 def test_progress_is_of_steps_or_of_time_whichever_is_further() -> None:
-    module = SegmentationModule(Fixed(), config(max_seconds=20.0), total_steps=10)
+    module = SegmentationModule(Fixed(), config(max_seconds=20.0), steps_per_epoch=10)
     assert module.progress == 0
     module.seconds_left = 5.0
     assert module.progress == 0.75
@@ -125,7 +127,7 @@ def test_progress_is_of_steps_or_of_time_whichever_is_further() -> None:
 
 
 def test_the_average_follows_the_weights_slowly() -> None:
-    module = SegmentationModule(Fixed(), config(weight_averaging=0.9), total_steps=10)
+    module = SegmentationModule(Fixed(), config(weight_averaging=0.9), steps_per_epoch=10)
     assert module.best_network is not module.network
     module.on_train_batch_end(None, None, 0)  # the first one is a copy
     with torch.no_grad():
@@ -133,4 +135,4 @@ def test_the_average_follows_the_weights_slowly() -> None:
     module.on_train_batch_end(None, None, 1)
     # at step 0 the decay is min(0.9, 1/10): 0.1 x 1 + 0.9 x 3
     assert module.best_network.scale.item() == pytest.approx(2.8)
-    assert SegmentationModule(Fixed(), config(), total_steps=1).best_network.scale.item() == 1
+    assert SegmentationModule(Fixed(), config(), steps_per_epoch=1).best_network.scale.item() == 1

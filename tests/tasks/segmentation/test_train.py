@@ -1,40 +1,23 @@
 """A run from start to end: what it writes, that it can be repeated, stopped and continued, bit for bit."""
 
-import csv
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from run_files import held_out, history, interrupt, same_weights
 from safetensors.torch import load_file
 from tiny import blob, files, make_pairs, save, train
 
 from saccade.cli.main import main
 from saccade.data.layouts import find_dataset
 from saccade.errors import InputError
-from saccade.tasks.segmentation.module import SegmentationModule
-from saccade.tasks.segmentation.train import check_checkpoint, choose_split
+from saccade.tasks.segmentation.begin import choose_split
+from saccade.tasks.segmentation.weights import read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("short_check")
-
-
-def history(run: Path) -> list[dict[str, str]]:
-    """metrics.csv but for the time it took."""
-    rows = list(csv.DictReader((run / "metrics.csv").open()))
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
-
-
-def same_weights(a: Path, b: Path) -> bool:
-    one, two = load_file(a / "model.safetensors"), load_file(b / "model.safetensors")
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
-
-
-def held_out(run: Path) -> str:
-    (case,) = json.loads((run / "splits.json").read_text())["validation"]
-    return str(case)
 
 
 def test_everything_a_run_leaves(trained) -> None:
@@ -118,45 +101,6 @@ def test_training_learns_the_blob(pairs, tmp_path) -> None:
     assert json.loads((tmp_path / "run/summary.json").read_text())["mean_dice"] > 0.6
 
 
-def interrupt(monkeypatch, epoch: int, error: BaseException) -> None:
-    """Let the second step of an epoch raise."""
-    step = SegmentationModule.training_step
-
-    def stopping(self, batch, index):
-        if self.current_epoch == epoch and index == 1:
-            raise error
-        return step(self, batch, index)
-
-    monkeypatch.setattr(SegmentationModule, "training_step", stopping)
-
-
-@pytest.mark.parametrize("averaging", [0.0, 0.9])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(pairs, tmp_path, capfd, monkeypatch, averaging) -> None:
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    settings = ["--set", "training.epochs=4", "--set", f"training.weight_averaging={averaging}"]
-    assert train(pairs, whole, *settings) == 0
-    with monkeypatch.context() as patch:
-        interrupt(patch, 2, KeyboardInterrupt())
-        capfd.readouterr()
-        assert train(pairs, stopped, *settings) == 130
-    errors = capfd.readouterr().err
-    assert errors.splitlines()[-1] == "saccade: stopped by Ctrl-C; what was finished is kept."
-    assert "Traceback" not in errors
-    assert [row["epoch"] for row in history(stopped)] == ["0", "1"]
-    assert not any("partial" in name for name in files(stopped))
-    steps = []
-    with monkeypatch.context() as patch:
-        step = SegmentationModule.training_step
-        patch.setattr(SegmentationModule, "training_step", lambda *a: steps.append(a[0].current_epoch) or step(*a))
-        assert train(pairs, stopped, *settings, "--resume") == 0  # the same command, and --resume
-    assert steps == [2, 2, 3, 3]  # what was done is not done again
-    assert history(stopped) == history(whole)
-    assert same_weights(stopped, whole)
-    ends = [torch.load(run / "last.ckpt", weights_only=True)["state_dict"] for run in (stopped, whole)]
-    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[1])
-    assert json.loads((stopped / "summary.json").read_text())["epochs"] == 4
-
-
 def test_ctrl_c_before_an_epoch_is_done_leaves_nothing(pairs, tmp_path, monkeypatch) -> None:
     interrupt(monkeypatch, 0, KeyboardInterrupt())
     assert train(pairs, tmp_path / "run") == 130
@@ -164,20 +108,6 @@ def test_ctrl_c_before_an_epoch_is_done_leaves_nothing(pairs, tmp_path, monkeypa
     (tmp_path / "empty").mkdir()
     assert train(pairs, tmp_path / "empty") == 130
     assert list((tmp_path / "empty").iterdir()) == []
-
-
-def test_a_finished_run_can_be_resumed(trained, pairs, tmp_path) -> None:
-    import shutil
-
-    run = shutil.copytree(trained, tmp_path / "run")
-    shutil.rmtree(run / "validation")
-    (run / "summary.json").unlink()
-    assert train(pairs, run, "--resume") == 0
-    assert history(run) == history(trained)
-    assert same_weights(run, trained)
-    assert (run / f"validation/{held_out(run)}.nii.gz").is_file()
-    before, after = (json.loads((folder / "summary.json").read_text()) for folder in (trained, run))
-    assert {**after, "peak_memory_bytes": 0} == {**before, "peak_memory_bytes": 0}
 
 
 def test_a_diverged_run_says_so(pairs, tmp_path, capfd, monkeypatch) -> None:
@@ -263,10 +193,10 @@ def test_splits(pairs, tmp_path) -> None:
 
 
 def test_a_checkpoint_is_looked_at_without_running_it(trained, tmp_path) -> None:
-    check_checkpoint(trained / "last.ckpt")
+    assert read_checkpoint(trained / "last.ckpt")["epoch"] == 1
     torch.save({"weights": torch.ones(3)}, tmp_path / "other.ckpt")
     with pytest.raises(InputError) as error:
-        check_checkpoint(tmp_path / "other.ckpt")
+        read_checkpoint(tmp_path / "other.ckpt")
     assert str(error.value) == (
         f"{tmp_path}/other.ckpt: must be a checkpoint of a run, holds something else. Train again in a new folder."
     )

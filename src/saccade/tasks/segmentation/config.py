@@ -68,6 +68,14 @@ class Augmentation(Settings):
     contrast: tuple[float, float] = Field((1.0, 1.0), description="smallest and largest factor on the values")
 
 
+class Extension(Settings):
+    """The plan that a run was made by before it was extended: what the schedule was up to then, it stays."""
+
+    until_epoch: int = Field(ge=1, description="first epoch of the new plan, counted from 0")
+    epochs: int = Field(ge=1, description="training.epochs before")
+    max_seconds: float | None = Field(None, gt=0, description="training.max_seconds before")
+
+
 class Training(Settings):
     """Loss, optimiser, schedule and length."""
 
@@ -97,6 +105,14 @@ class Training(Settings):
     keep: Literal["best", "last"] = Field("best", description="weights kept: of the best validation, or the latest")
     workers: int = Field(0, ge=0, description="processes that prepare patches; 0 uses the training process")
     seed: int = 0
+    extensions: tuple[Extension, ...] = Field((), description="earlier plans, oldest first; written by --extend")
+
+    def plan_of(self, epoch: int) -> tuple[int, float | None]:
+        """Epochs and seconds that the schedule of an epoch (counted from 0) is stretched over."""
+        for before in self.extensions:
+            if epoch < before.until_epoch:
+                return before.epochs, before.max_seconds
+        return self.epochs, self.max_seconds
 
 
 class Inference(Settings):

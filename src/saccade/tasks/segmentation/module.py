@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from saccade import losses
+from saccade.tasks.seeding import seed_generators
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.windows import apply_windows
 
@@ -32,12 +33,12 @@ class SegmentationModule(lightning.LightningModule):
     Args:
         network: Takes (b, c, *space), gives logits (b, k, *space).
         config: The run.
-        total_steps: Length of the schedule, optimiser steps.
+        steps_per_epoch: Optimiser steps, for the schedule.
     """
 
-    def __init__(self, network: nn.Module, config: SegmentationConfig, total_steps: int) -> None:
+    def __init__(self, network: nn.Module, config: SegmentationConfig, steps_per_epoch: int) -> None:
         super().__init__()
-        self.config, self.total_steps = config, total_steps
+        self.config, self.steps_per_epoch = config, steps_per_epoch
         # channels next to each other in memory: interpolation, pooling and convolution are all faster so
         dims = 2 if config.data.patch_size[2] == 1 else 3
         self.memory_format = torch.channels_last if dims == 2 else torch.channels_last_3d
@@ -108,6 +109,9 @@ class SegmentationModule(lightning.LightningModule):
         return [logits[..., None] if logits.ndim < windows.ndim else logits]
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # What a network draws (dropout) is a function of seed, epoch, step and process: a step that is done again after
+        # a crash is the same, and no state of a generator has to be kept.
+        seed_generators(self.config.training.seed, self.current_epoch, batch_idx, self.global_rank)
         rate = self.config.training.learning_rate * schedule_factor(
             self.config.training.schedule, self.progress, self.current_epoch
         )
@@ -117,8 +121,8 @@ class SegmentationModule(lightning.LightningModule):
     @property
     def progress(self) -> float:
         """How much of the training is done, 0 to 1: steps or, if that is more, the spent part of the time budget."""
-        by_steps = self.global_step / max(1, self.total_steps)
-        limit = self.config.training.max_seconds
+        epochs, limit = self.config.training.plan_of(self.current_epoch)
+        by_steps = self.global_step / (epochs * self.steps_per_epoch)
         by_time = 1 - self.seconds_left / limit if limit and self.seconds_left is not None else 0.0
         return min(1.0, max(by_steps, by_time))
 

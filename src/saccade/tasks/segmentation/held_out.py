@@ -1,0 +1,74 @@
+"""What a trained network makes of the held-out cases: predictions, scores, and the summary of the run."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from saccade.data.layouts import Case, load_case
+from saccade.data.volume import write_volume
+from saccade.files import write_json
+from saccade.tasks.callbacks import Keeper, TrainingClock
+from saccade.tasks.environment import peak_memory_bytes
+from saccade.tasks.segmentation.config import SegmentationConfig
+from saccade.tasks.segmentation.evaluate import evaluate_folders
+from saccade.tasks.segmentation.predictor import SegmentationPredictor
+
+Say = Callable[[str], None]
+SNAPSHOT_CASES = 8  # held-out cases whose attention maps are kept for the report
+
+
+def predict_held_out(predictor: SegmentationPredictor, cases: list[Case], run: Path, say: Say) -> dict[str, Any]:
+    """Predict cases into the run's ``validation/``, beside the truth and the attention of the first few; score them."""
+    folder = run / "validation"
+    began = time.perf_counter()
+    for position, case in enumerate(cases):
+        volume, label = load_case(case)
+        assert label is not None
+        found = predictor.segment(volume, attention=position < SNAPSHOT_CASES)
+        write_volume(found.labels, folder / f"{case.id}.nii.gz")
+        # an organ that was not to be learned is not missed
+        asked = np.where(np.isin(label.array, predictor.config.classes), label.array, 0)
+        write_volume(label.like(asked.astype(label.array.dtype)), folder / "truth" / f"{case.id}.nii.gz")
+        for gate, map_ in found.attention.items():
+            write_volume(map_, folder / "attention" / f"{case.id}_{gate}.nii.gz")
+    say(f"predicted {len(cases)} held-out cases in {time.perf_counter() - began:.0f} s")
+    result = evaluate_folders(folder, folder / "truth", label_names=predictor.config.data.label_names)
+    write_json(folder / "metrics.json", result)
+    return result
+
+
+def write_summary(
+    config: SegmentationConfig,
+    network: torch.nn.Module,
+    run: Path,
+    *,
+    keeper: Keeper,
+    clock: TrainingClock,
+    result: dict[str, Any] | None,
+) -> None:
+    """Write ``summary.json``: scores of the held-out cases (if there are any), length and cost of the training."""
+    summary: dict[str, Any] = {"system": config.system, "preset": config.preset}
+    if result is not None:
+        means = {organ: metrics["dice"]["mean"] for organ, metrics in result["summary"].items()}
+        known = [value for value in means.values() if value is not None and np.isfinite(value)]
+        summary |= {"mean_dice": float(np.mean(known)) if known else None, "dice": means}
+    with suppress(OSError):
+        summary["weights_bytes"] = (run / "model.safetensors").stat().st_size
+    write_json(
+        run / "summary.json",
+        summary
+        | {
+            "kept_epoch": keeper.best_epoch,
+            "epochs": keeper.epochs,
+            "steps": keeper.rows[-1]["step"],
+            "training_seconds": round(clock.seconds, 1),
+            "waiting_share": round(clock.waiting / max(clock.seconds, 1e-9), 3),
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "peak_memory_bytes": peak_memory_bytes(),
+        },
+    )
