@@ -13,9 +13,9 @@ from saccade.files import read_json, write_text
 from saccade.systems.attention_unet import PRESETS
 from saccade.systems.unet_settings import UNetSettings
 from saccade.tasks.segmentation.config import Augmentation, Training
+from saccade.tasks.segmentation.plan import FEWEST_PATCH_VOXELS, MOST_PATCH_VOXELS
 
 ROOT = Path(__file__).parents[1]
-PATCH_VOXELS = 2**17  # of a preset that does not say
 NONE_YET = "No measurement has been made yet.\n"
 Record = Mapping[str, Any]
 
@@ -151,7 +151,9 @@ def _preset(chosen: Mapping[str, Any]) -> dict[str, str]:
         spacing += f", coarser where a volume then has over {plan['volume_voxels']:,} voxels"
     if "spacing_mm" in data:
         spacing = " x ".join(f"{size:g}" for size in data["spacing_mm"]) + " mm"
-    patch = f"up to {plan.get('patch_voxels', PATCH_VOXELS):,} voxels"
+    patch = f"a 64th of the volume, but {FEWEST_PATCH_VOXELS:,} to {MOST_PATCH_VOXELS:,} voxels"
+    if "patch_voxels" in plan:
+        patch = f"up to {plan['patch_voxels']:,} voxels"
     if "patch_size" in data:
         patch = " x ".join(map(str, data["patch_size"]))
     changes = {

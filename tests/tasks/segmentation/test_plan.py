@@ -55,6 +55,20 @@ def test_mr_gets_z_scores(tmp_path) -> None:
     assert plan_data(found, seen, patch_voxels=1000, volume_voxels=None)["intensity"] == {"kind": "z_score"}
 
 
+@pytest.mark.parametrize(
+    ("shape", "patch"),
+    [
+        ((35, 50, 36), (32, 48, 32)),  # a small organ: nearly all of it
+        ((512, 512, 150), (136, 136, 32)),  # an abdomen: about a quarter of each axis
+        ((512, 512, 900), (80, 80, 152)),  # no more than fits
+    ],
+)
+def test_patches_grow_with_the_volume(tmp_path, shape, patch) -> None:
+    planned = plan_data(dataset(tmp_path, "CT"), fingerprint(shape))["patch_size"]
+    assert planned == list(patch)
+    assert np.prod(planned) <= max(2**17, min(np.prod(shape) / 64, 2**20))
+
+
 def test_spacing_is_the_median_unless_slices_are_thick(tmp_path) -> None:
     even = dataset(tmp_path / "a", "MR", [(1, 1, 1), (1, 1, 2), (2, 1, 3)])
     assert take_fingerprint(even, even.labelled()).spacing_mm == (1.0, 1.0, 2.0)

@@ -14,6 +14,8 @@ LOOKED_AT = 40  # cases whose voxels are looked at; medians hardly move beyond t
 VOXELS_PER_CASE = 20_000
 AIR_HU = -500  # only CT has large parts below this
 ANISOTROPIC = 3.0  # a slice thickness beyond this multiple of the in-plane voxel is kept, not evened out
+FEWEST_PATCH_VOXELS, MOST_PATCH_VOXELS = 2**17, 2**20  # what a CPU gets through, and holds in memory
+PATCH_PART = 64  # a quarter of a large volume along each axis
 MULTIPLE = 8  # patch sizes that three poolings divide waste nothing
 
 
@@ -86,14 +88,19 @@ def take_fingerprint(dataset: Dataset, cases: Sequence[Case]) -> Fingerprint:
 
 
 def plan_data(
-    dataset: Dataset, fingerprint: Fingerprint, *, patch_voxels: int, volume_voxels: int | None, slices: bool = False
+    dataset: Dataset,
+    fingerprint: Fingerprint,
+    *,
+    patch_voxels: int | None = None,
+    volume_voxels: int | None = None,
+    slices: bool = False,
 ) -> dict[str, Any]:
     """The `data` part of a configuration.
 
     Args:
         dataset: The data set.
         fingerprint: What it looks like.
-        patch_voxels: How many voxels a patch may have.
+        patch_voxels: How many voxels a patch may have (None: a 64th of the volume, but 2^17 to 2^20).
         volume_voxels: Voxels a whole volume may have after resampling (None: keep the median spacing). A coarser
             spacing lets a small network on a small machine see enough of the body.
         slices: Whether patches are axial slices, for networks in two dimensions.
@@ -108,6 +115,8 @@ def plan_data(
         shape, spacing = np.maximum(1, np.round(shape * spacing / coarser)), coarser
     if slices:
         shape[2] = 1
+    if patch_voxels is None:
+        patch_voxels = int(np.clip(shape.prod() // PATCH_PART, FEWEST_PATCH_VOXELS, MOST_PATCH_VOXELS))
     names = dataset.label_names or {value: f"label {value}" for value in fingerprint.values}
     return {
         "root": str(dataset.root.resolve()),
