@@ -14,7 +14,7 @@ from saccade.data.grid import one_line
 from saccade.data.slices import GeometryWarning, Slice, Stack, resample, stack
 from saccade.errors import InputError
 
-__all__ = ["GeometryWarning", "is_dicom", "read_dicom", "read_dicom_grid"]
+__all__ = ["GeometryWarning", "find_stack", "is_dicom", "read_dicom", "read_dicom_grid"]
 
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 # What pydicom raises on damaged bytes, as found by damaging them.
@@ -66,7 +66,7 @@ def read_dicom(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Warns:
         GeometryWarning: If the series was resampled, because of gantry tilt or missing slices.
     """
-    plan = _plan(path)
+    plan = find_stack(path)
     with ThreadPoolExecutor(max_workers=4) as pool:
         array = _joined(pool.map(_pixels, plan.slices))
     for message in plan.faults:
@@ -76,11 +76,16 @@ def read_dicom(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def read_dicom_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
     """Shape and affine that ``read_dicom`` gives, without reading pixels."""
-    plan = _plan(path)
+    plan = find_stack(path)
     return plan.shape, plan.affine
 
 
-def _plan(path: Path) -> Stack:
+def find_stack(path: Path) -> Stack:
+    """The slices of the one series there, in order along their normal, and the grid that ``read_dicom`` puts them on.
+
+    Raises:
+        InputError: As ``read_dicom``, as far as the headers show it.
+    """
     if path.is_dir():
         files: Iterable[Path] = (file for file in sorted(path.rglob("*")) if file.is_file())
         wanted = None
