@@ -9,8 +9,10 @@ import torch
 
 from saccade.data.layouts import Case, Dataset
 from saccade.errors import InputError, unknown_name
-from saccade.files import check_folder, read_json
+from saccade.files import check_folder, read_json, write_json
 from saccade.systems import find_system
+from saccade.tasks.initialise import initialise
+from saccade.tasks.parameters import freeze, rate_groups
 from saccade.tasks.run_folder import holds_something, must_be_empty, working_in
 from saccade.tasks.segmentation import begin
 from saccade.tasks.segmentation.config import SegmentationConfig
@@ -111,9 +113,15 @@ def start_run(
             system, dataset, train_cases, preset=preset, overrides=overrides, implementation=implementation
         )
     network = make_network(config)  # a wrong setting is refused before anything is written
+    freeze(network, config.training.freeze)
+    rate_groups(network, config.training.rates)
     say(f"data   {len(train_cases)} cases to train on, {len(held_out)} held out; {dataset.layout}")
     say(f"plan   spacing {config.data.spacing_mm} mm, patch {config.data.patch_size}, {config.data.intensity.kind}")
-    say(f"net    {config.system}, {sum(p.numel() for p in network.parameters()):,} parameters")
+    say(f"net    {config.system}, {_count(network)}")
+    initialisation = None
+    if checkpoint is None and config.training.init_from is not None:
+        initialisation = initialise(network, config.training.init_from)
+        say(f"init   {initialisation.line()}")
     with working_in(run, fresh=not going_on):
         if not going_on:
             begin.describe_run(config, run, train_cases, held_out)
@@ -122,6 +130,8 @@ def start_run(
             limit = config.training.max_seconds
             length = f"{limit:g} seconds" if limit else f"{config.training.epochs} epochs"
             say(f"plan   extended: {length} in all, the schedule is planned anew")
+        if initialisation is not None:
+            write_json(run / "init.json", initialisation.content())
         return train_segmentation(
             config, network, run=run, train=train_cases, validation=held_out, resume=checkpoint is not None, say=say
         )
@@ -165,6 +175,11 @@ def make_network(config: SegmentationConfig) -> torch.nn.Module:
             return module.network(settings)
     except ValueError as error:
         raise error if isinstance(error, InputError) else InputError(str(error)) from error
+
+
+def _count(network: torch.nn.Module) -> str:
+    every, trained = (sum(p.numel() for p in network.parameters() if p.requires_grad or all_) for all_ in (True, False))
+    return f"{every:,} parameters" + (f", {trained:,} of them trained" if trained < every else "")
 
 
 def _resumed_config(run: Path, system: str, overrides: Mapping[str, Any]) -> SegmentationConfig:

@@ -27,7 +27,7 @@ class Stage:
             spec=lightning.Trainer,
             current_epoch=0, global_step=0, callback_metrics={}, should_stop=False, loggers=[],
             is_global_zero=True, world_size=1,
-            optimizers=[SimpleNamespace(param_groups=[{"lr": 0.5}])],
+            optimizers=[SimpleNamespace(param_groups=[{"lr": 0.25, "factor": 0.5}])],
             save_checkpoint=lambda path: Path(path).write_text(f"epoch {self.trainer.current_epoch}"),
         )  # fmt: skip
 

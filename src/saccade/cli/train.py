@@ -24,6 +24,13 @@ def train(
     labels: Annotated[
         Path | None, typer.Option("--labels", help="JSON with label names, where the data set has none.")
     ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option("--init-from", help="Run, or file of weights, to start from where names and shapes fit."),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None, typer.Option("--freeze", help="Parameters not to train: 'encoder.*'. Repeatable.")
+    ] = None,
     fold: Annotated[int, typer.Option("--fold", help="Which part is held out.")] = 0,
     folds: Annotated[int, typer.Option("--folds", help="How many parts there are.", min=2)] = 5,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
@@ -34,6 +41,8 @@ def train(
     """Train a system on labelled data.
 
     Example: saccade train attention-unet --data abdomens --out run --preset tiny --set training.max_seconds=180
+
+    Example: saccade train attention-unet --data abdomens --out second --init-from unet_run --freeze 'encoder.*'
     """
     from saccade.data.layout_labels import parse_label_names, read_label_names
     from saccade.runs import start_run
@@ -49,6 +58,10 @@ def train(
     overrides = merge(given, parse_assignments(assignments or []))
     if labels is not None:
         overrides = merge(overrides, {"data": {"label_names": read_label_names(labels)}})
+    if init_from is not None:
+        overrides = merge(overrides, {"training": {"init_from": str(init_from)}})
+    if freeze:
+        overrides = merge(overrides, {"training": {"freeze": freeze}})
     start_run(
         system,
         data,

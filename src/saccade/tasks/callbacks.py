@@ -123,12 +123,13 @@ class Keeper(Checkpoint):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
         scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")}
+        group = trainer.optimizers[0].param_groups[0]
         row = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             "seconds": round(self.clock.seconds, 2),
             "train_loss": sum(self._losses) / max(1, len(self._losses)),
-            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "learning_rate": group["lr"] / group["factor"],
             **(scores if self._validated else {}),  # else they are those of an earlier epoch
         }
         self._losses, self._validated = [], False

@@ -105,7 +105,20 @@ class Training(Settings):
     keep: Literal["best", "last"] = Field("best", description="weights kept: of the best validation, or the latest")
     workers: int = Field(0, ge=0, description="processes that prepare patches; 0 uses the training process")
     seed: int = 0
+    init_from: Path | None = Field(
+        None, description="run, or file of weights, that the network starts from where names and shapes fit"
+    )
+    freeze: tuple[str, ...] = Field((), description="names of parameters that are not trained; * stands for anything")
+    rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="names of parameters: factor on their learning rate; the last that fits counts",
+    )
     extensions: tuple[Extension, ...] = Field((), description="earlier plans, oldest first; written by --extend")
+
+    @field_validator("init_from")
+    @classmethod
+    def _from_anywhere(cls, path: Path | None) -> Path | None:
+        return path.resolve() if path else None
 
     def plan_of(self, epoch: int) -> tuple[int, float | None]:
         """Epochs and seconds that the schedule of an epoch (counted from 0) is stretched over."""

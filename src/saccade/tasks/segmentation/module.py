@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from saccade import losses
+from saccade.tasks.parameters import keep_frozen_statistics, rate_groups
 from saccade.tasks.seeding import seed_generators
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.windows import apply_windows
@@ -61,6 +62,11 @@ class SegmentationModule(lightning.LightningModule):
         """The network to validate and to keep."""
         return self.average.module if self.average is not None else self.network
 
+    def train(self, mode: bool = True) -> "SegmentationModule":
+        super().train(mode)
+        keep_frozen_statistics(self.network)
+        return self
+
     def training_step(self, batch: Sequence[Tensor], index: int) -> Tensor:
         image, labels = batch
         loss = self.loss(self.network(self.in_dimensions(image)), self.labels_in_dimensions(labels))
@@ -79,8 +85,8 @@ class SegmentationModule(lightning.LightningModule):
         settings = self.config.training
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}[settings.optimiser]
         extra: dict[str, Any] = {"momentum": 0.9, "nesterov": True} if settings.optimiser == "sgd" else {}
-        parameters = [p for p in self.network.parameters() if p.requires_grad]
-        return kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True, **extra)
+        groups = rate_groups(self.network, settings.rates)
+        return kind(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True, **extra)
 
     def validation_step(self, batch: tuple[list[Tensor], list[Tensor]], index: int) -> None:
         """Dice of whole volumes on the prepared grid; classes absent from both truth and prediction do not count."""
@@ -116,7 +122,7 @@ class SegmentationModule(lightning.LightningModule):
             self.config.training.schedule, self.progress, self.current_epoch
         )
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
 
     @property
     def progress(self) -> float:
