@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli import data, demo, evaluate, predict, report, systems, train
+from saccade.cli import data, demo, evaluate, export, predict, report, systems, train
 from saccade.errors import InputError, SaccadeError
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
@@ -26,6 +26,7 @@ app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
 app.command("report")(report.report)
 app.command("demo")(demo.demo)
 

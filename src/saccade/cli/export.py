@@ -1,0 +1,32 @@
+"""`saccade export`: a run's network for ONNX Runtime, OpenVINO or torch.export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    format: Annotated[str, typer.Option("--format", help="onnx, openvino or pt2.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder; default: export/ in the run.")] = None,
+) -> None:
+    """Write a run's network in another tool's format, with its preparation beside it (config.yaml).
+
+    The network takes a batch of prepared patches and gives the scores of all classes. What `saccade predict --backend`
+    needs is written into the run's own folder.
+
+    Example: saccade export run --format openvino
+    """
+    from saccade.files import check_folder, write_text
+    from saccade.runs import load
+    from saccade.tasks.backends import export_run
+
+    folder = run / "export" if out is None else out
+    check_folder(folder)
+    predictor = load(run)
+    data = predictor.config.data
+    space = data.patch_size[:2] if data.patch_size[2] == 1 else data.patch_size
+    path = export_run(predictor.network, (data.channels, *space), run / "model.safetensors", folder, format)
+    write_text(folder / "config.yaml", (run / "config.yaml").read_text(encoding="utf-8"))
+    typer.echo(str(path))
