@@ -1,6 +1,5 @@
 """`train` and `load`: a run is a folder, and these two open its doors whatever the task."""
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 from saccade.data.layouts import Case, Dataset
 from saccade.errors import InputError, unknown_name
 from saccade.files import check_folder, read_json, write_json
-from saccade.systems import find_system
+from saccade.systems import find_implementation, is_own
 from saccade.tasks.initialise import initialise
 from saccade.tasks.parameters import freeze, rate_groups
 from saccade.tasks.run_folder import holds_something, must_be_empty, working_in
@@ -43,7 +42,7 @@ def train(
     """Train a system on a folder of data.
 
     Args:
-        system: A name of `saccade.list_systems`.
+        system: A name of `saccade.list_systems`, or ``package.module:Network`` for a network of your own.
         data: The data set's folder, in any layout that ``saccade data check`` knows.
         out: The run's folder; made, and refused if it already holds something (unless ``resume``).
         preset: ``default`` (decided from the data), ``tiny`` or ``paper``.
@@ -87,11 +86,11 @@ def start_run(
     extend: int | str | None = None,
 ) -> Predictor:
     """What `train` does, with nested overrides and a voice; ``split`` is (fold, folds)."""
-    implementation = begin.implementation_of(system, preset)
-    check_folder(run)
     for section in SECTIONS:
         if not isinstance(overrides.get(section, {}), Mapping):
             raise InputError(f"{system}: {section}: must hold named settings, got {overrides[section]!r}.")
+    implementation = begin.implementation_of(system, preset, overrides.get("network", {}))
+    check_folder(run)
     going_on = resume or extend is not None
     checkpoint = None
     if going_on:
@@ -137,18 +136,41 @@ def start_run(
         )
 
 
-def load(run: Path | str, *, device: str = "cpu") -> Predictor:
+def load(run: Path | str, *, device: str = "cpu", system: str | None = None) -> Predictor:
     """Open a trained run.
 
+    Nothing that a run's folder holds is executed, so a run that someone sent is safe to open. For a network of the
+    user's own the folder says where its class is, but that module is imported only when the caller names it.
+
+    Args:
+        run: Its folder.
+        device: Where to compute.
+        system: ``package.module:Network``, for a run of such a network (the name may have changed since).
+
     Raises:
-        InputError: If the folder is no run, or its files are missing, damaged or of another version.
+        InputError: If the folder is no run, its files are missing, damaged or of another version, or its network is one
+            that has to be named.
     """
     run = Path(run)
     if not run.is_dir():
         raise InputError(f"{run}: must be the folder of a run, there is no such folder.")
-    config = read_config(run)
+    config = _with_system(read_config(run), run, system)
     network = load_weights(make_network(config), run / "model.safetensors")
     return SegmentationPredictor(network, config, device=device)
+
+
+def _with_system(config: SegmentationConfig, run: Path, system: str | None) -> SegmentationConfig:
+    """The configuration with the network that the caller trusts."""
+    if not is_own(config.system):
+        if system not in (None, config.system):
+            raise InputError(f"{run}: is a run of {config.system}, cannot be opened as {system}.")
+        return config
+    if system is None:
+        raise InputError(
+            f"{run}: is a run of {config.system}, which is not part of Saccade. If you trust that code, name it: "
+            f"--system {config.system}, or load(run, system='{config.system}')."
+        )
+    return config.model_copy(update={"system": system})
 
 
 def read_config(run: Path) -> SegmentationConfig:
@@ -166,7 +188,7 @@ def read_config(run: Path) -> SegmentationConfig:
 
 def make_network(config: SegmentationConfig) -> torch.nn.Module:
     """The network of a configuration, its first weights drawn from the run's seed."""
-    module = importlib.import_module(find_system(config.system).module)
+    module = find_implementation(config.system, config.network)
     sizes = {"in_channels": config.data.channels, "out_channels": len(config.classes)}
     try:
         settings = module.Network.parse(merge(config.network, sizes), f"{config.system}: network")

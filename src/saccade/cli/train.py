@@ -7,7 +7,9 @@ import typer
 
 
 def train(
-    system: Annotated[str, typer.Argument(help="Name of a system, see `saccade systems`.")],
+    system: Annotated[
+        str, typer.Argument(help="A system, see `saccade systems`; or your own network: package.module:Network.")
+    ],
     data: Annotated[
         Path, typer.Option("--data", help="Folder of the data set; any layout `saccade data check` knows.")
     ],

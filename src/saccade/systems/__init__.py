@@ -1,18 +1,22 @@
 """The published systems, in one table; looking at it imports nothing heavy.
 
 Other packages add theirs through the entry point group ``saccade.systems``: a name that points at a module of the
-same form as those here (``Network`` settings, ``network(settings)``, ``PRESETS``) with a ``SYSTEM`` entry.
+same form as those here (``Network`` settings, ``network(settings)``, ``PRESETS``) with a ``SYSTEM`` entry. A network of
+one's own needs not even that: ``package.module:Network`` names it.
 """
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from saccade.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from saccade.tasks.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,62 @@ _OWN = (
 SYSTEMS = {system.name: system for system in _OWN}
 
 
+@runtime_checkable
+class Implementation(Protocol):
+    """What the module of a system offers.
+
+    Attributes:
+        PRESETS: Name -> nested settings, with hints for the planning under ``plan``.
+        Network: Settings of the network, ``in_channels`` and ``out_channels`` among them.
+    """
+
+    PRESETS: dict[str, Any]
+    Network: type["Settings"]
+
+    def plan_network(self, data: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of the network that fit the ``data`` part of a configuration; those given stay."""
+
+    def network(self, settings: Any) -> "nn.Module":
+        """The network of these settings."""
+
+
 def list_systems() -> list[System]:
-    """All systems: Saccade's own, then those that installed packages add."""
-    return [*SYSTEMS.values(), *(point.load().SYSTEM for point in entry_points(group="saccade.systems"))]
+    """All systems: Saccade's own, then those that installed packages add.
+
+    Raises:
+        InputError: If an installed package's entry cannot be loaded.
+    """
+    added = []
+    for point in entry_points(group="saccade.systems"):
+        try:
+            added.append(point.load().SYSTEM)
+        except Exception as error:  # whatever a stranger's module raises
+            package = point.dist.name if point.dist else "a package"
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(f"saccade.systems: '{point.name}' of {package} cannot be loaded ({reason}).") from error
+    return [*SYSTEMS.values(), *added]
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is that of the user's own network, ``package.module:Network``, and no system's."""
+    return ":" in name
+
+
+def find_implementation(name: str, network: Mapping[str, Any] | None = None) -> Implementation:
+    """The module of a system, or what stands for it where the network is the user's own (its code is then run).
+
+    Args:
+        name: Of a system, or ``package.module:Network``.
+        network: Settings of the network that the user gave.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if is_own(name):
+        from saccade.systems.own import OwnNetwork
+
+        return OwnNetwork(name, network)
+    return importlib.import_module(find_system(name).module)  # type: ignore[return-value]
 
 
 def find_system(name: str) -> System:
@@ -100,7 +157,7 @@ def build(name: str, **settings: Any) -> "nn.Module":
     """The network of a system.
 
     Args:
-        name: One of `list_systems`.
+        name: One of `list_systems`, or ``package.module:Network``.
         settings: Of that network, by name, for example ``in_channels=1, out_channels=4``.
 
     Raises:
@@ -109,7 +166,7 @@ def build(name: str, **settings: Any) -> "nn.Module":
     >>> sum(p.numel() for p in build("attention-unet", in_channels=1, out_channels=4).parameters())
     6411498
     """
-    module = importlib.import_module(find_system(name).module)
+    module = find_implementation(name, settings)
     try:
         return module.network(module.Network.parse(settings, name))
     except ValueError as error:

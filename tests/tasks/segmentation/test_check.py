@@ -82,7 +82,39 @@ def test_a_parameter_without_gradient() -> None:
 
     with pytest.raises(RunError) as error:
         check_training(module(Unused()), BATCH)
-    assert str(error.value) == "check: 2 parameter(s) get no gradient, first idle.weight."
+    assert str(error.value) == (
+        "check: 2 parameter(s) get no gradient, first idle.weight. "
+        "Remove what is not used, or leave it out with --freeze."
+    )
+    frozen = Unused()
+    frozen.idle.requires_grad_(False)
+    check_training(module(frozen), BATCH)
+
+
+def test_a_gradient_that_is_no_number() -> None:
+    class Root(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used, self.scale = nn.Conv3d(1, 2, 1), nn.Parameter(torch.zeros(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.used(x) + self.scale.sqrt()
+
+    with pytest.raises(RunError) as error:
+        check_training(module(Root()), BATCH)
+    assert str(error.value) == "check: the gradient of scale must be of finite numbers, has NaN or infinity."
+
+
+def test_more_than_one_output() -> None:
+    class Several(nn.Conv3d):
+        def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+            return [super().forward(x)]
+
+    with pytest.raises(RunError) as error:
+        check_training(module(Several(1, 2, 1)), BATCH)
+    assert str(error.value) == (
+        "check: the network must give one tensor of logits, gave a list. Return the finest ones."
+    )
 
 
 def test_a_loss_that_is_no_number() -> None:

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 
 from saccade.data.layouts import Case, Dataset, find_dataset
 from saccade.data.splits import file_hash, make_folds
-from saccade.errors import InputError
+from saccade.errors import InputError, unknown_name
 from saccade.files import write_json
-from saccade.systems import find_system
+from saccade.systems import Implementation, find_implementation
 from saccade.tasks.environment import describe_environment, fast_bfloat16
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.plan import plan_data, take_fingerprint
@@ -25,7 +24,7 @@ def plan(
     *,
     preset: str,
     overrides: Mapping[str, Any],
-    implementation: ModuleType,
+    implementation: Implementation,
 ) -> SegmentationConfig:
     """The configuration of a run: the preset, then what the data decides, then what the user says.
 
@@ -58,7 +57,7 @@ def _plan_precision(asked: str) -> str:
     return "bf16-mixed" if fast_bfloat16("cuda" if torch.cuda.is_available() else "cpu") else "32-true"
 
 
-def _plan_network(config: SegmentationConfig, implementation: ModuleType) -> dict[str, Any]:
+def _plan_network(config: SegmentationConfig, implementation: Implementation) -> dict[str, Any]:
     """All settings of the network but those that follow from the data: channels and classes."""
     sizes = {"in_channels", "out_channels"}
     who = f"{config.system}: network"
@@ -119,13 +118,9 @@ def open_dataset(data: Path | str, label_names: Mapping[int, str] | None) -> Dat
     return dataset
 
 
-def implementation_of(system: str, preset: str) -> ModuleType:
-    """The module of a segmentation system, with the preset checked."""
-    import importlib
-
-    from saccade.errors import unknown_name
-
-    module = importlib.import_module(find_system(system).module)
-    if preset not in module.PRESETS:
-        raise unknown_name(system, "preset", preset, list(module.PRESETS))
-    return module
+def implementation_of(system: str, preset: str, network: Mapping[str, Any]) -> Implementation:
+    """What a segmentation system offers, with the preset checked; ``network`` has the settings that the user gave."""
+    found = find_implementation(system, network)
+    if preset not in found.PRESETS:
+        raise unknown_name(system, "preset", preset, list(found.PRESETS))
+    return found

@@ -30,8 +30,8 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor]) -> list[
 
     Raises:
         InputError: If the network cannot take such images at all, or its gradients would be wrong in bf16.
-        RunError: If the output has another shape than the labels, the loss is not a number, or a parameter gets no
-            gradient.
+        RunError: If the output is no tensor or has another shape than the labels, the loss is not a number, or a
+            parameter gets no gradient or one that is no number.
     """
     image, labels = module.in_dimensions(batch[0][:1]), module.labels_in_dimensions(batch[1][:1])
     classes = len(module.config.classes)
@@ -42,6 +42,9 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor]) -> list[
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise InputError(f"check: the network cannot take images of shape {tuple(image.shape)}: {reason}.") from None
+    if not isinstance(logits, Tensor):
+        kind = type(logits).__name__
+        raise RunError(f"check: the network must give one tensor of logits, gave a {kind}. Return the finest ones.")
     expected = (1, classes, *image.shape[2:])
     if tuple(logits.shape) != expected:
         raise RunError(f"check: the network must give logits of shape {expected}, got {tuple(logits.shape)}.")
@@ -53,7 +56,13 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor]) -> list[
     start.backward()
     without = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
     if without:
-        raise RunError(f"check: {len(without)} parameter(s) get no gradient, first {without[0]}.")
+        raise RunError(
+            f"check: {len(without)} parameter(s) get no gradient, first {without[0]}. "
+            "Remove what is not used, or leave it out with --freeze."
+        )
+    broken = [name for name, p in network.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+    if broken:
+        raise RunError(f"check: the gradient of {broken[0]} must be of finite numbers, has NaN or infinity.")
     first, last, steps, seconds = _learn_by_heart(module, network, image, labels)
     lines = [
         f"shapes: image {tuple(image.shape)} -> logits {tuple(logits.shape)}",
