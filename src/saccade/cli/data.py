@@ -25,6 +25,9 @@ def make(
         int, typer.Option("--seed", help="Another seed gives other anatomy; the same, the same voxels.")
     ] = 0,
     size: Annotated[str, typer.Option("--size", help="small (trains on a CPU) or full (a clinical scan's).")] = "small",
+    hospital: Annotated[
+        str, typer.Option("--hospital", help="a, or b: other patients, contrast, noise and slices.")
+    ] = "a",
 ) -> None:
     """Simulate labelled scans to try everything with.
 
@@ -36,7 +39,7 @@ def make(
 
     with progress_bar() as bar:
         task = bar.add_task("simulating", total=cases)
-        made = make_abdomen(out, cases, seed, size, progress=lambda done, _: bar.update(task, completed=done))
+        made = make_abdomen(out, cases, seed, size, hospital, lambda done, _: bar.update(task, completed=done))
     typer.echo(f"{out}: {len(made)} cases ({made[0]} to {made[-1]}).")
 
 

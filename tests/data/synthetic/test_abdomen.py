@@ -185,6 +185,7 @@ def test_a_threshold_that_finds_the_pancreas_finds_mostly_other_things():
     [
         ((0, 1), "make_abdomen: cases must be 1 or more, got 0."),
         ((2, -1), "simulate_abdomen: seed and case must be 0 or more, got -1 and 1."),
+        ((2, 1, "small", "c"), "simulate_abdomen: unknown hospital 'c'. Known: a, b."),
         ((2, 1, "smal"), "simulate_abdomen: unknown size 'smal'. Did you mean 'small'? Known: small, full."),
     ],
 )
@@ -193,3 +194,18 @@ def test_bad_wishes_are_refused_before_anything_is_written(tmp_path, arguments, 
         make_abdomen(tmp_path / "out", *arguments)
     assert str(error.value) == message
     assert not (tmp_path / "out").exists()
+
+
+def test_another_hospital_has_other_patients_contrast_noise_and_slices():
+    (image, label, affine), (other, other_label, other_affine) = (
+        simulate_abdomen(3, 1, hospital=hospital) for hospital in ("a", "b")
+    )
+    liver, other_liver = image[label == 6].astype(float), other[other_label == 6].astype(float)
+    assert other_liver.mean() < liver.mean() - 25
+    assert other_liver.std() > liver.std() + 4
+    voxel_mm3, other_voxel_mm3 = (abs(np.linalg.det(a[:3, :3])) for a in (affine, other_affine))
+    share = other_liver.size * other_voxel_mm3 / (liver.size * voxel_mm3)
+    assert share == pytest.approx(0.9 * 0.84 * 0.94, rel=0.05)
+    thickness, other_thickness = (np.linalg.norm(a[:3, :3], axis=0).max() for a in (affine, other_affine))
+    assert other_thickness == pytest.approx(1.4 * thickness)
+    assert np.unique(other_label).tolist() == np.unique(label).tolist()
