@@ -10,7 +10,7 @@ from typing import Any
 
 from saccade.files import read_json, write_json
 from saccade.study.statistics import Paired
-from saccade.tasks.environment import machine
+from saccade.tasks.environment import fast_bfloat16, machine
 
 HERE = Path(__file__).parent
 PARTS = HERE / "parts"  # what each finished run gave; kept in the repository, so that anyone can compute the rest again
@@ -26,7 +26,8 @@ def once(part: str, make: Any) -> Any:
     """What a finished run gave, made by calling ``make`` if it is not there yet: a study stopped goes on here."""
     path = PARTS / f"{part}.json"
     if not path.is_file():
-        write_json(path, {**make(), "machine": machine(), "date": datetime.now(UTC).date().isoformat()})
+        about = {"machine": machine(), "date": datetime.now(UTC).date().isoformat()}
+        write_json(path, {**make(), **about, "numbers": "bfloat16" if fast_bfloat16() else "float32"})
     return read_json(path)
 
 
