@@ -7,6 +7,14 @@ from types import ModuleType
 import pytest
 
 
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Say it plainly when nobody looked at the page: a quiet run shows a skip as one letter."""
+    for skipped in terminalreporter.stats.get("skipped", []):
+        if "test_browser" in skipped.nodeid:
+            terminalreporter.write_line(f"The report was not tested in a browser: {skipped.longrepr[2]}")
+            break
+
+
 @pytest.fixture(scope="session")
 def fake() -> ModuleType:
     spec = importlib.util.spec_from_file_location("fake_run", Path(__file__).with_name("fake_run.py"))

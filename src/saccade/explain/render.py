@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, Num, Shaped
+from jaxtyping import Float, Num, Shaped, UInt8
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -114,13 +114,27 @@ def _blend(
     grey: np.ndarray, values: np.ndarray, limits: tuple[float, float], colormap: str, opacity: float
 ) -> np.ndarray:
     low, high = limits
+    alpha = opacity * np.where(np.isfinite(values), _strength(np.nan_to_num(values), limits), 0.0)[..., None]
     nothing = min(max(0.0, low), high)
-    reach = max(high - nothing, nothing - low)
-    strength = np.clip(np.abs(np.nan_to_num(values, nan=nothing) - nothing) / reach, 0, 1) if reach > 0 else 0 * values
-    # The root keeps middling attention (0.3 to 0.5) visible on bright bone and fat.
-    alpha = (opacity * np.sqrt(np.where(np.isfinite(values), strength, 0.0)))[..., None]
     colour = matplotlib.colormaps[colormap](Normalize(low, high, clip=True)(np.nan_to_num(values, nan=nothing)))
     return (1 - alpha) * np.asarray(grey, dtype=np.float64)[..., None] + alpha * colour[..., :3]
+
+
+def _strength(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """How much of its colour a value shows, 0..1: nothing where there is no attention, all at the end of the scale."""
+    low, high = limits
+    nothing = min(max(0.0, low), high)
+    reach = max(high - nothing, nothing - low)
+    part = np.clip(np.abs(values - nothing) / reach, 0, 1) if reach > 0 else np.zeros_like(values)
+    # The root keeps middling attention (0.3 to 0.5) visible on bright bone and fat.
+    return np.sqrt(part)
+
+
+def map_colours(scale: MapScale) -> UInt8[np.ndarray, "256 4"]:
+    """Red, green, blue and opacity (0..255) at 256 steps along a scale: the rule of `overlay` at opacity 1."""
+    colours = matplotlib.colormaps[scale.colormap](np.linspace(0, 1, 256))
+    colours[:, 3] = _strength(np.linspace(*scale.limits, 256), scale.limits)
+    return np.rint(255 * colours).astype(np.uint8)
 
 
 def draw_contours(

@@ -1,5 +1,7 @@
 """The page of a run: gathered values and drawings poured into one template."""
 
+import base64
+import hashlib
 import math
 from importlib.metadata import version
 from pathlib import Path
@@ -7,66 +9,94 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from saccade.errors import InputError
 from saccade.files import write_text
-from saccade.report import draw
+from saccade.report import boxes, charts
+from saccade.report.epochs import draw_epochs
 from saccade.report.gather import Run, gather
+from saccade.report.scenes import MAP_LARGEST
+from saccade.report.viewer import build_viewer
 
-METRICS = (  # name in metrics.json, heading
-    ("dice", "Dice"),
-    ("precision", "precision"),
-    ("recall", "recall"),
-    ("surface_distance_mm", "surface distance, mm"),
-    ("hd95_mm", "HD95, mm"),
-    ("surface_dice", "surface Dice"),
-    ("volume_error_ml", "volume error, ml"),
+METRICS = (  # name in metrics.json, heading, decimals
+    ("dice", "Dice", 3),
+    ("precision", "precision", 3),
+    ("recall", "recall", 3),
+    ("surface_distance_mm", "surface distance, mm", 2),
+    ("hd95_mm", "HD95, mm", 1),
+    ("surface_dice", "surface Dice", 3),
+    ("volume_error_ml", "volume error, ml", 1),
 )
-MOST_PICTURES = 40  # keeps the page of a large validation set below some tens of megabytes
+MOST_MEGABYTES = 80.0
+HERE = Path(__file__).parent
 
 
-def write_report(run: Path, out: Path | None = None, *, cases: int | None = None) -> Path:
-    """Write one self-contained HTML page about a run: scores, curves, every case worst first, provenance.
+def write_report(
+    run: Path, out: Path | None = None, *, cases: int | None = None, max_megabytes: float = MOST_MEGABYTES
+) -> Path:
+    """Write one self-contained HTML page about a run: scores, the cases in a viewer worst first, curves, provenance.
 
     Args:
         run: The run's folder.
         out: The file to write; default ``report.html`` in the run.
-        cases: How many cases are drawn, the worst ones; default all, up to 40. Scores are always those of all.
+        cases: How many cases are shown in the viewer, the worst ones; default as many as fit. Scores are always those
+            of all.
+        max_megabytes: For the volumes in the page. A scan gets a tenth of it, or more when there are fewer cases, and
+            is shown as finely as that allows.
 
     Returns:
         The file written.
 
     Raises:
-        InputError: If ``run`` is not the folder of a run, ``out`` is a folder, or ``cases`` is negative. Anything
-            else that is missing is named on the page instead.
+        InputError: If ``run`` is not the folder of a run, ``out`` is a folder, ``cases`` is negative, or
+            ``max_megabytes`` is not above 0. Anything else that is missing is named on the page instead.
     """
     run, out = Path(run), Path(out) if out is not None else Path(run) / "report.html"
     if out.is_dir():
         raise InputError(f"report: the output must be a file, got the folder {out}. Try {out}/report.html.")
     if cases is not None and cases < 0:
-        raise InputError(f"report: the number of cases drawn must be 0 or more, got {cases}.")
+        raise InputError(f"report: the number of cases shown must be 0 or more, got {cases}.")
+    if not max_megabytes > 0:
+        raise InputError(f"report: the size of the page must be above 0 megabytes, got {max_megabytes:g}.")
     record = gather(run)
-    pictures = draw.draw_cases(record, record.cases[: MOST_PICTURES if cases is None else cases])
+    viewer = build_viewer(record, cases, max_megabytes * 1e6)
+    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("slices.js", "viewer.js"))
     page = _template().render(
         run=record,
         title=str(record.config.get("system", "Run")),
         fallback=record.summary.get("mean_dice", record.summary.get("score")),
         facts=_facts(record.summary),
         metrics=[entry for entry in METRICS if any(entry[0] in cells for cells in record.organs.values())],
-        charts=draw.draw_charts(record.curves),
-        frame=draw.FRAME,
-        pictures=pictures,
+        plots=boxes.draw_boxes(record),
+        boxes_frame=boxes.FRAME,
+        epochs=draw_epochs(run, record, record.notices),
+        charts=charts.draw_charts(record.curves),
+        frame=charts.FRAME,
+        viewer=viewer,
+        viewer_data=viewer.json(record),
+        shown={entry["name"]: number for number, entry in enumerate(viewer.entries)},
+        left_out=len(viewer.notices) < len(record.cases),
+        map_largest=MAP_LARGEST,
         splits=_split_rows(record),
         version=version("saccade"),
+        style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=_hash(script),
     )
     write_text(out, page)
     return out
 
 
+def _hash(script: str) -> str:
+    """How the page's policy names the one script that may run, so that none in a name from a file ever could."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}"
+
+
 def _template() -> Any:
     # autoescape must be said: by default it is decided from the file's suffix, and names come from the user's files
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters.update(show=show, fixed=fixed, nested=nested)
     return environment.get_template("run.html.j2")

@@ -1,14 +1,7 @@
-"""The drawings of a report: training curves as lines for the template, cases as pictures in data URIs."""
+"""Training curves as lines that the template draws."""
 
-import base64
 import math
 from dataclasses import dataclass
-
-import numpy as np
-
-from saccade.explain.render import MapScale, Planes, case_figure, encode, map_scale
-from saccade.report.gather import Case, Colour, Run
-from saccade.report.scenes import MapPlanes, Scene, read_scene
 
 CHARTS = (("Loss", "loss"), ("Dice", "dice"), ("Learning rate", "learning_rate"))  # title, how its columns end
 FRAME = {"width": 380, "height": 220, "left": 46, "right": 10, "top": 10, "bottom": 34}  # of a chart, in pixels
@@ -30,26 +23,6 @@ class Chart:
     lines: list[Line]
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
-
-
-@dataclass(frozen=True)
-class GatePicture:
-    """A map over the scan, and in words what its colours mean."""
-
-    name: str
-    source: str
-    scale: str
-
-
-@dataclass(frozen=True)
-class CasePicture:
-    """A case with its pictures as data URIs; ``scene`` is None where the scan is gone."""
-
-    case: Case
-    scene: Scene | None
-    source: str | None
-    gates: list[GatePicture]
-    notices: list[str]
 
 
 def draw_charts(rows: list[dict[str, float]]) -> list[Chart]:
@@ -104,49 +77,3 @@ def nice_ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
     step = max(step, 1.0) if whole else step
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [float(f"{index * step:.10g}") for index in range(first, last + 1)]
-
-
-def draw_cases(run: Run, cases: list[Case]) -> list[CasePicture]:
-    """The pictures of the given cases. A gate's colours mean the same in every one of them."""
-    data = run.config.get("data")
-    intensity = data.get("intensity") if isinstance(data, dict) else None
-    colours = run.colours()
-    scenes = [read_scene(case, intensity if isinstance(intensity, dict) else {}, set(colours)) for case in cases]
-    scales = _shared_scales([scene for scene, _ in scenes if scene is not None])
-    pictures = []
-    for case, (scene, notices) in zip(cases, scenes, strict=True):
-        gates = [_draw_gate(scene, name, cut, scales[name]) for name, cut in scene.attention.items()] if scene else []
-        pictures.append(CasePicture(case, scene, _draw_contours(scene, colours) if scene else None, gates, notices))
-    return pictures
-
-
-def _shared_scales(scenes: list[Scene]) -> dict[str, MapScale]:
-    gates: dict[str, list[MapPlanes]] = {}
-    for scene in scenes:
-        for name, cut in scene.attention.items():
-            gates.setdefault(name, []).append(cut)
-    return {name: map_scale(min(c.low for c in cuts), max(c.high for c in cuts)) for name, cuts in gates.items()}
-
-
-def _draw_contours(scene: Scene, colours: dict[int, Colour]) -> str:
-    figure = case_figure(scene.grey, scene.spacing_mm, truth=scene.truth, prediction=scene.prediction, colours=colours)
-    return data_uri(encode(figure, kind="jpeg"), "jpeg")
-
-
-def _draw_gate(scene: Scene, name: str, cut: MapPlanes, scale: MapScale) -> GatePicture:
-    empty = Planes(*(np.full(plane.shape, np.nan) for plane in cut.planes))
-    figure = case_figure(
-        scene.grey,
-        scene.spacing_mm,
-        attention=empty if cut.flat else cut.planes,
-        scale=scale,
-        width_inches=6.0,
-    )
-    said = f"{cut.low:.3g} everywhere: no overlay" if cut.flat else f"values {cut.low:.3g} to {cut.high:.3g}"
-    said += f"; colour scale {scale.limits[0]:.3g} to {scale.limits[1]:.3g}"
-    return GatePicture(name, data_uri(encode(figure, kind="jpeg"), "jpeg"), said)
-
-
-def data_uri(content: bytes, kind: str) -> str:
-    """Bytes of an image as a source that needs no file."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
