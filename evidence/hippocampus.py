@@ -193,7 +193,7 @@ def unet(options: argparse.Namespace) -> None:
         "shortcut_baselines": "none: the data are real",
         "per_case": {"unet": mean_per_case(scores), "monai-unet": mean_per_case(control)},
         "notes": [
-            f"{options.seconds:.0f} s of training a fold on 2 cores; {len(folds)} of the five folds. A baseline is held "
+            f"{options.seconds:.0f} s of training a fold on 2 cores; {len(folds)} folds of five. A baseline is held "
             "against a library's.",
             "The set names no subjects, so training and held-out cases may share one.",
         ],
