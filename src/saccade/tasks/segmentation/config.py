@@ -113,6 +113,9 @@ class Training(Settings):
         default_factory=dict,
         description="names of parameters: factor on their learning rate; the last that fits counts",
     )
+    attention_epochs: tuple[Length, ...] = Field(
+        (3, 6, 10, 60, 150), description="epochs after which attention is kept to look at, and the last; [] keeps none"
+    )
     extensions: tuple[Extension, ...] = Field((), description="earlier plans, oldest first; written by --extend")
 
     @field_validator("init_from")
