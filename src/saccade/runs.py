@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import distributed
 
 from saccade.data.layouts import Case, Dataset
 from saccade.errors import InputError, unknown_name
 from saccade.files import check_folder, read_json, write_json
 from saccade.systems import find_implementation, is_own
+from saccade.tasks.devices import Devices, join, rank_of_process, together
 from saccade.tasks.initialise import initialise
 from saccade.tasks.parameters import freeze, rate_groups
 from saccade.tasks.run_folder import holds_something, must_be_empty, working_in
@@ -18,7 +20,7 @@ from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.extend import extend as extend_config
 from saccade.tasks.segmentation.held_out import Say
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
-from saccade.tasks.segmentation.train import train_segmentation
+from saccade.tasks.segmentation.train import Job, fit, train_segmentation
 from saccade.tasks.segmentation.weights import load_weights, read_checkpoint
 from saccade.tasks.settings import merge, read_yaml
 
@@ -37,6 +39,9 @@ def train(
     folds: int = 5,
     resume: bool = False,
     extend: int | str | None = None,
+    devices: int = 1,
+    nodes: int = 1,
+    accelerator: str = "auto",
     **settings: Any,
 ) -> Predictor:
     """Train a system on a folder of data.
@@ -50,6 +55,9 @@ def train(
         folds: How many parts there are.
         resume: Continue the run in ``out``.
         extend: Continue it for so many epochs (``20``) or seconds (``"600s"``) more, with a schedule planned anew.
+        devices: Processes on each machine that train together: GPUs, or shares of the CPU's cores.
+        nodes: Machines; with several, torchrun or srun starts the processes.
+        accelerator: ``auto`` (a GPU where there is one), ``cpu``, ``gpu`` or ``mps``.
         settings: Anything in ``config.yaml``: a section with nested values (``training={"epochs": 5}``) or the name of
             one setting (``epochs=5``), and ``label_names`` (value to name) for data that have none.
 
@@ -68,6 +76,7 @@ def train(
         split=(fold, folds),
         resume=resume,
         extend=extend,
+        devices=Devices(accelerator, devices, nodes),
         overrides=_sort_settings(settings),
         say=lambda text: None,
     )
@@ -84,8 +93,13 @@ def start_run(
     overrides: Mapping[str, Any],
     say: Say,
     extend: int | str | None = None,
+    devices: Devices | None = None,
 ) -> Predictor:
     """What `train` does, with nested overrides and a voice; ``split`` is (fold, folds)."""
+    devices = devices or Devices()
+    if (rank := rank_of_process(devices)) > 0:
+        _take_part(devices, rank)
+        return load(run, system=system if is_own(system) else None)
     for section in SECTIONS:
         if not isinstance(overrides.get(section, {}), Mapping):
             raise InputError(f"{system}: {section}: must hold named settings, got {overrides[section]!r}.")
@@ -109,7 +123,18 @@ def start_run(
         dataset = begin.open_dataset(data, overrides.get("data", {}).get("label_names"))
         train_cases, held_out = begin.choose_split(dataset, fold=split[0], folds=split[1])
         config = begin.plan(
-            system, dataset, train_cases, preset=preset, overrides=overrides, implementation=implementation
+            system,
+            dataset,
+            train_cases,
+            preset=preset,
+            overrides=overrides,
+            implementation=implementation,
+            device=devices.kind,
+        )
+    if config.training.batch_size % devices.size:
+        raise InputError(
+            f"training.batch_size: must be a multiple of devices x nodes ({devices.size}), "
+            f"got {config.training.batch_size}."
         )
     network = make_network(config)  # a wrong setting is refused before anything is written
     freeze(network, config.training.freeze)
@@ -123,7 +148,7 @@ def start_run(
         say(f"init   {initialisation.line()}")
     with working_in(run, fresh=not going_on):
         if not going_on:
-            begin.describe_run(config, run, train_cases, held_out)
+            begin.describe_run(config, run, train_cases, held_out, devices)
         elif extend is not None:
             config.write(run / "config.yaml")
             limit = config.training.max_seconds
@@ -131,9 +156,21 @@ def start_run(
             say(f"plan   extended: {length} in all, the schedule is planned anew")
         if initialisation is not None:
             write_json(run / "init.json", initialisation.content())
-        return train_segmentation(
-            config, network, run=run, train=train_cases, validation=held_out, resume=checkpoint is not None, say=say
-        )
+        job = Job(config, run, train_cases, held_out, resume=checkpoint is not None)
+        return train_segmentation(job, network, devices=devices, say=say)
+
+
+def follow() -> None:
+    """What a process does that another one has started to train with it."""
+    devices = join()
+    _take_part(devices, distributed.get_rank())
+
+
+def _take_part(devices: Devices, rank: int) -> None:
+    with together(devices) as job:
+        network = make_network(job.config)  # the first process's weights come when training begins
+        freeze(network, job.config.training.freeze)
+        fit(job, network, devices=devices, rank=rank, say=lambda text: None)
 
 
 def load(run: Path | str, *, device: str = "cpu", system: str | None = None) -> Predictor:

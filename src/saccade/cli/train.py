@@ -33,6 +33,11 @@ def train(
     freeze: Annotated[
         list[str] | None, typer.Option("--freeze", help="Parameters not to train: 'encoder.*'. Repeatable.")
     ] = None,
+    devices: Annotated[
+        int, typer.Option("--devices", help="Processes that train together: GPUs, or parts of a CPU.")
+    ] = 1,
+    nodes: Annotated[int, typer.Option("--nodes", help="Machines; torchrun or srun starts the processes.")] = 1,
+    accelerator: Annotated[str, typer.Option("--accelerator", help="auto, cpu, gpu or mps.")] = "auto",
     fold: Annotated[int, typer.Option("--fold", help="Which part is held out.")] = 0,
     folds: Annotated[int, typer.Option("--folds", help="How many parts there are.", min=2)] = 5,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
@@ -48,6 +53,7 @@ def train(
     """
     from saccade.data.layout_labels import parse_label_names, read_label_names
     from saccade.runs import start_run
+    from saccade.tasks.devices import Devices
     from saccade.tasks.settings import merge, parse_assignments, read_yaml
 
     given = read_yaml(config) if config else {}
@@ -72,6 +78,7 @@ def train(
         split=(fold, folds),
         resume=resume,
         extend=extend,
+        devices=Devices(accelerator, devices, nodes),
         overrides=overrides,
         say=lambda line: typer.echo(line, err=True),
     )

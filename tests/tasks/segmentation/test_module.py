@@ -93,13 +93,13 @@ def test_validation_dice_by_hand(monkeypatch) -> None:
     image, labels = torch.zeros(1, 5, 3, 7), torch.zeros(5, 3, 7, dtype=torch.long)
     image[0, :2, 0, 0] = 1  # two voxels are found
     labels[1:4, 0, 0] = 1  # three are true, one of them found: 2 x 1 / (2 + 3)
-    module.validation_step(([image], [labels]), 0)
-    module.validation_step(([image * 0], [labels * 0]), 1)  # nothing there, nothing found: says nothing
+    module.validation_step((0, image, labels), 0)
+    module.validation_step((1, image * 0, labels * 0), 1)  # nothing there, nothing found: says nothing
     module.on_validation_epoch_end()
     assert logged["val_dice first"] == pytest.approx(0.4)
     assert math.isnan(logged["val_dice second"])
     assert logged["val_dice"] == pytest.approx(0.4)
-    assert module.scores == []
+    assert module.scores == {}
 
 
 @pytest.mark.parametrize(

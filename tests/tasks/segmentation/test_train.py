@@ -28,7 +28,8 @@ def test_everything_a_run_leaves(trained) -> None:
     assert all(name.startswith(f"validation/attention/{case}_gates_") for name in maps)
     assert found - maps == {
         "config.yaml", "model.safetensors", "last.ckpt", "metrics.csv", "summary.json", "environment.json",
-        "splits.json", "validation/metrics.json", f"validation/{case}.nii.gz", f"validation/truth/{case}.nii.gz",
+        "splits.json", "attention/epochs.npz",
+        "validation/metrics.json", f"validation/{case}.nii.gz", f"validation/truth/{case}.nii.gz",
     }  # fmt: skip
     assert any(name.startswith("tensorboard/events") for name in files(trained))
 

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from saccade.data.layouts import Case, Dataset, find_dataset
 from saccade.data.splits import file_hash, make_folds
 from saccade.errors import InputError, unknown_name
 from saccade.files import write_json
 from saccade.systems import Implementation, find_implementation
+from saccade.tasks.devices import Devices
 from saccade.tasks.environment import describe_environment, fast_bfloat16
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.plan import plan_data, take_fingerprint
@@ -25,6 +24,7 @@ def plan(
     preset: str,
     overrides: Mapping[str, Any],
     implementation: Implementation,
+    device: str = "cpu",
 ) -> SegmentationConfig:
     """The configuration of a run: the preset, then what the data decides, then what the user says.
 
@@ -35,6 +35,7 @@ def plan(
         preset: One of the system's.
         overrides: Nested values that win.
         implementation: The system's module.
+        device: Kind of device it is for; decides the precision.
     """
     chosen = implementation.PRESETS[preset]
     fingerprint = take_fingerprint(dataset, cases)
@@ -47,14 +48,14 @@ def plan(
     decided: dict[str, Any] = {"data": plan_data(dataset, fingerprint, **chosen.get("plan", {}))}
     decided = merge(decided, {key: value for key, value in chosen.items() if key != "plan"}, overrides)
     config = SegmentationConfig.parse(merge({"system": system, "preset": preset}, decided), system)
-    training = config.training.model_copy(update={"precision": _plan_precision(config.training.precision)})
+    training = config.training.model_copy(update={"precision": _plan_precision(config.training.precision, device)})
     return config.model_copy(update={"network": _plan_network(config, implementation), "training": training})
 
 
-def _plan_precision(asked: str) -> str:
+def _plan_precision(asked: str, device: str) -> str:
     if asked != "auto":
         return asked
-    return "bf16-mixed" if fast_bfloat16("cuda" if torch.cuda.is_available() else "cpu") else "32-true"
+    return "bf16-mixed" if device != "mps" and fast_bfloat16(device) else "32-true"
 
 
 def _plan_network(config: SegmentationConfig, implementation: Implementation) -> dict[str, Any]:
@@ -84,7 +85,9 @@ def choose_split(dataset: Dataset, *, fold: int, folds: int) -> tuple[list[Case]
     return [c for c in labelled if c.id not in held_out], [c for c in labelled if c.id in held_out]
 
 
-def describe_run(config: SegmentationConfig, run: Path, train: list[Case], validation: list[Case]) -> None:
+def describe_run(
+    config: SegmentationConfig, run: Path, train: list[Case], validation: list[Case], devices: Devices
+) -> None:
     """Write environment.json, splits.json (with the hash of every file) and, when all else is there, config.yaml."""
     files = {
         case.id: {
@@ -96,7 +99,14 @@ def describe_run(config: SegmentationConfig, run: Path, train: list[Case], valid
     }
     ids = {"train": [c.id for c in train], "validation": [c.id for c in validation]}
     write_json(run / "splits.json", {**ids, "files": files})
-    write_json(run / "environment.json", {**describe_environment(), "seed": config.training.seed})
+    write_json(
+        run / "environment.json",
+        {
+            **describe_environment(),
+            "devices": {"kind": devices.kind, "count": devices.count, "nodes": devices.nodes},
+            "seed": config.training.seed,
+        },
+    )
     config.write(run / "config.yaml")
 
 

@@ -18,12 +18,13 @@ MAX_SECONDS = 20.0
 FALL = 0.95  # the loss on one patch must come below this part of its start
 
 
-def check_training(module: SegmentationModule, batch: Sequence[Tensor]) -> list[str]:
+def check_training(module: SegmentationModule, batch: Sequence[Tensor], device: str = "cpu") -> list[str]:
     """Try one batch on a copy of the network; the module is left as it was.
 
     Args:
         module: As it will be trained.
         batch: Images (b, c, i, j, k) and class indices (b, i, j, k).
+        device: Kind of device that it will be trained on.
 
     Returns:
         What was found, a line each; a line that starts with "warning" deserves a look.
@@ -36,7 +37,7 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor]) -> list[
     image, labels = module.in_dimensions(batch[0][:1]), module.labels_in_dimensions(batch[1][:1])
     classes = len(module.config.classes)
     network = copy.deepcopy(module.network).train()
-    check_bfloat16(module, image)
+    check_bfloat16(module, image, device)
     try:
         logits = network(image)
     except (RuntimeError, ValueError) as error:
@@ -70,14 +71,14 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor]) -> list[
         + (f" (chance is {math.log(classes):.4f})" if _is_entropy(module) else ""),
         f"one patch: loss {first:.4f} -> {last:.4f} in {steps} steps, {seconds / max(1, steps):.2f} s a step",
     ]
-    if module.config.training.precision == "bf16-mixed" and not torch.cuda.is_available() and not fast_bfloat16():
+    if module.config.training.precision == "bf16-mixed" and device == "cpu" and not fast_bfloat16():
         lines.append("warning: this processor has no bfloat16 instructions; training.precision=32-true is faster here")
     if last > first - (1 - FALL) * abs(first):
         lines.append("warning: the loss on a single patch hardly falls; look at learning rate, labels and intensity")
     return lines
 
 
-def check_bfloat16(module: SegmentationModule, image: Tensor) -> None:
+def check_bfloat16(module: SegmentationModule, image: Tensor, device: str = "cpu") -> None:
     """Refuse what torch gets wrong on a CPU.
 
     The bf16 gradient of a 3D convolution's weights holds unset memory where the image has two voxels along its first
@@ -86,11 +87,12 @@ def check_bfloat16(module: SegmentationModule, image: Tensor) -> None:
     Args:
         module: As it will be trained.
         image: As the network takes it, (b, c, *space).
+        device: Kind of device that it will be trained on.
 
     Raises:
         InputError: If such a convolution would be trained so.
     """
-    if module.config.training.precision != "bf16-mixed" or torch.cuda.is_available():
+    if module.config.training.precision != "bf16-mixed" or device != "cpu":
         return
     thin: list[str] = []
 

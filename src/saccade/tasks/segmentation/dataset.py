@@ -100,10 +100,18 @@ class Patches(Dataset):
 
 
 class EpochSampler(Sampler):
-    """Keys (epoch, position, case): each epoch a new order of all cases, repeated until the epoch is full."""
+    """Keys (epoch, position, case): each epoch a new order of all cases, repeated until the epoch is full.
 
-    def __init__(self, cases: int, length: int, seed: int) -> None:
-        self.cases, self.length, self.seed = cases, length, seed
+    Args:
+        cases: How many there are.
+        length: Keys of an epoch, over all processes.
+        seed: Of the order.
+        share: With several processes (batch size over all, number of this one, how many): the keys of its part of each
+            batch; all parts together are the batches of a single process.
+    """
+
+    def __init__(self, cases: int, length: int, seed: int, share: tuple[int, int, int] = (1, 0, 1)) -> None:
+        self.cases, self.length, self.seed, self.share = cases, length, seed, share
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -111,12 +119,14 @@ class EpochSampler(Sampler):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.length
+        return self.length // self.share[2]
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
         generator = torch.Generator().manual_seed(hash((self.seed, self.epoch)) % 2**63)
         order: list[int] = []
         while len(order) < self.length:
             order += torch.randperm(self.cases, generator=generator).tolist()
+        batch, rank, processes = self.share
         for position, index in enumerate(order[: self.length]):
-            yield self.epoch, position, index
+            if position % batch * processes // batch == rank:
+                yield self.epoch, position, index

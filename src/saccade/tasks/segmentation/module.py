@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from saccade import losses
+from saccade.tasks.gather import of_all_processes, whole_batch
 from saccade.tasks.parameters import keep_frozen_statistics, rate_groups
 from saccade.tasks.seeding import seed_generators
 from saccade.tasks.segmentation.config import SegmentationConfig
@@ -50,12 +51,14 @@ class SegmentationModule(lightning.LightningModule):
         self.loss = LOSSES[config.training.loss]
         if config.training.loss == "homework_dice":
             self.loss = partial(losses.homework_dice_loss, logit_scale=config.training.logit_scale)
-        self.scores: list[list[float]] = []
+        self.scores: dict[int, list[float]] = {}
         self.seconds_left: float | None = None  # set by the time budget, if there is one
         decay = config.training.weight_averaging
         self.average = (
             AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
         )
+        if self.average is not None:
+            self.average.requires_grad_(False)  # several processes would wait for its gradients
 
     @property
     def best_network(self) -> nn.Module:
@@ -69,7 +72,8 @@ class SegmentationModule(lightning.LightningModule):
 
     def training_step(self, batch: Sequence[Tensor], index: int) -> Tensor:
         image, labels = batch
-        loss = self.loss(self.network(self.in_dimensions(image)), self.labels_in_dimensions(labels))
+        logits, labels = self.network(self.in_dimensions(image)), self.labels_in_dimensions(labels)
+        loss = self.loss(*whole_batch(logits, labels, len(self.config.classes)))
         if not torch.isfinite(loss):
             raise FloatingPointError(f"training: the loss became {loss.item()} at step {self.global_step}.")
         return loss
@@ -88,9 +92,14 @@ class SegmentationModule(lightning.LightningModule):
         groups = rate_groups(self.network, settings.rates)
         return kind(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True, **extra)
 
-    def validation_step(self, batch: tuple[list[Tensor], list[Tensor]], index: int) -> None:
-        """Dice of whole volumes on the prepared grid; classes absent from both truth and prediction do not count."""
-        image, labels = batch[0][0], batch[1][0]
+    def validation_step(self, batch: tuple[int, Tensor, Tensor], index: int) -> None:
+        """Dice of a whole volume on the prepared grid; classes absent from both truth and prediction do not count.
+
+        Args:
+            batch: Number of the case, image (c, i, j, k), class indices (i, j, k).
+            index: Unused, Lightning's.
+        """
+        case, image, labels = batch
         patch = self.config.data.patch_size
         (logits,) = apply_windows(self._logits, image.cpu(), patch, overlap=VALIDATION_OVERLAP, batch=1)
         found, truth = logits.argmax(0), labels.cpu()
@@ -99,11 +108,11 @@ class SegmentationModule(lightning.LightningModule):
             a, b = found == value, truth == value
             both = int(a.sum() + b.sum())
             scores.append(2 * int((a & b).sum()) / both if both else math.nan)
-        self.scores.append(scores)
+        self.scores[case] = scores
 
     def on_validation_epoch_end(self) -> None:
-        table = torch.tensor(self.scores)
-        self.scores = []
+        table = torch.tensor([scores for _, scores in sorted(of_all_processes(self.scores).items())])
+        self.scores = {}
         per_class = table.nanmean(0)
         self.log("val_dice", per_class.nanmean().nan_to_num(0.0))
         names = self.config.data.label_names

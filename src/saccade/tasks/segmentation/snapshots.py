@@ -141,7 +141,7 @@ def read_snapshots(path: Path) -> list[SliceHistory]:
 
 
 def _write(path: Path, items: Sequence[SliceHistory]) -> None:
-    arrays = {
+    arrays: dict[str, Any] = {
         "epochs": np.array(items[0].epochs),
         "gates": np.array(items[0].gates),
         "cases": np.array([item.case for item in items]),

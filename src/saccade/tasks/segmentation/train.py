@@ -3,16 +3,20 @@
 import logging
 import time
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import lightning
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from saccade.data.layouts import Case
 from saccade.errors import RunError
 from saccade.tasks.callbacks import Keeper, ProgressBar, TrainingClock
+from saccade.tasks.devices import Devices, together
 from saccade.tasks.seeding import kept_generators, seed_generators
 from saccade.tasks.segmentation.check import check_bfloat16, check_training
 from saccade.tasks.segmentation.config import SegmentationConfig
@@ -20,85 +24,118 @@ from saccade.tasks.segmentation.dataset import EpochSampler, Patches, PreparedCa
 from saccade.tasks.segmentation.held_out import Say, predict_held_out, write_summary
 from saccade.tasks.segmentation.module import SegmentationModule
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
+from saccade.tasks.segmentation.snapshots import AttentionSnapshots
 from saccade.tasks.segmentation.weights import load_weights, read_checkpoint
 
 
-@kept_generators()
-def train_segmentation(config: SegmentationConfig, network: torch.nn.Module, *, run: Path, train: list[Case],
-                       validation: list[Case], resume: bool, say: Say) -> SegmentationPredictor:  # fmt: skip
-    """Train, keep the weights, predict and score the validation cases. Everything ends in the run's folder.
+@dataclass(frozen=True)
+class Job:
+    """What is to be trained; each of the processes gets the same.
 
-    Args:
+    Attributes:
         config: The run.
-        network: Its network, with the first weights.
         run: Its folder.
         train: Cases to learn from.
         validation: Cases held out.
         resume: Go on from the folder's ``last.ckpt``.
+    """
+
+    config: SegmentationConfig
+    run: Path
+    train: Sequence[Case]
+    validation: Sequence[Case]
+    resume: bool
+
+
+def train_segmentation(job: Job, network: torch.nn.Module, *, devices: Devices, say: Say) -> SegmentationPredictor:
+    """Train, keep the weights, predict and score the validation cases. Everything ends in the run's folder.
+
+    Args:
+        job: What is to be trained.
+        network: Its network, with the first weights.
+        devices: What it runs on.
         say: Gets a line at each step.
 
     Raises:
         InputError: If a case or the network cannot be used.
         RunError: If training diverges.
     """
-    settings = config.training
-    seed_generators(settings.seed)
-    prepared = {"train": PreparedCases(train, config), "validation": PreparedCases(validation, config)}
-    began = time.perf_counter()
-    for part in prepared.values():
-        part.prepare()
-    say(f"cases  decoded and prepared in {time.perf_counter() - began:.0f} s")
-    steps_per_epoch = settings.steps_per_epoch or max(1, len(train) // settings.batch_size)
-    module = SegmentationModule(network, config, steps_per_epoch)
-    loader = _patch_loader(prepared["train"], config, steps_per_epoch)
-    batch = next(iter(loader))
-    if resume:  # perhaps on another machine than it was begun on
-        check_bfloat16(module, module.in_dimensions(batch[0][:1]))
-    else:
-        for line in check_training(module, batch):
-            say(f"check  {line}")
-    clock = TrainingClock(settings.max_seconds)
-    extended_at = [extension.until_epoch for extension in settings.extensions]
-    keeper = Keeper(run, clock, keep=settings.keep, patience=settings.patience, extended_at=extended_at)
-    checkpoint = run / "last.ckpt" if resume else None
-    steps_done = read_checkpoint(checkpoint)["global_step"] if checkpoint else 0
-    trainer = make_trainer(config, run, [clock, keeper, ProgressBar(clock, settings.max_seconds)], steps_done)
-    held_out: DataLoader[Any] = DataLoader(
-        prepared["validation"], batch_size=1, collate_fn=lambda items: ([items[0][0]], [items[0][1]])
-    )
-    _fit(trainer, module, loader, held_out if validation else None, checkpoint)
+    config, run = job.config, job.run
+    with together(devices, job):
+        module, keeper, clock = fit(job, network, devices=devices, say=say)
     best = load_weights(network, run / "model.safetensors")
     predictor = SegmentationPredictor(best, config, device=str(module.device))
-    result = predict_held_out(predictor, validation, run, say) if validation else None
+    result = predict_held_out(predictor, list(job.validation), run, say) if job.validation else None
     write_summary(config, network, run, keeper=keeper, clock=clock, result=result)
     return predictor
 
 
-def make_trainer(config: SegmentationConfig, run: Path, callbacks: list[Any], steps_done: int = 0) -> lightning.Trainer:
+@kept_generators()
+def fit(
+    job: Job, network: torch.nn.Module, *, devices: Devices, rank: int = 0, say: Say
+) -> tuple[SegmentationModule, Keeper, TrainingClock]:
+    """One process's part of the training; process 0 checks, speaks and writes the files."""
+    config, run, settings = job.config, job.run, job.config.training
+    seed_generators(settings.seed)
+    prepared = {"train": PreparedCases(job.train, config), "validation": PreparedCases(job.validation, config)}
+    began = time.perf_counter()
+    for part in prepared.values():
+        part.prepare()
+    say(f"cases  decoded and prepared in {time.perf_counter() - began:.0f} s")
+    steps_per_epoch = settings.steps_per_epoch or max(1, len(job.train) // settings.batch_size)
+    module = SegmentationModule(network, config, steps_per_epoch)
+    if rank == 0:
+        _check(module, _patch_loader(prepared["train"], config, steps_per_epoch), job.resume, devices, say)
+    clock = TrainingClock(settings.max_seconds)
+    extended_at = [extension.until_epoch for extension in settings.extensions]
+    keeper = Keeper(run, clock, keep=settings.keep, patience=settings.patience, extended_at=extended_at)
+    checkpoint = run / "last.ckpt" if job.resume else None
+    steps_done = read_checkpoint(checkpoint)["global_step"] if checkpoint else 0
+    snapshots = AttentionSnapshots(run, prepared["validation"], settings.attention_epochs)
+    callbacks = [clock, keeper, snapshots, *([ProgressBar(clock, settings.max_seconds)] if rank == 0 else [])]
+    trainer = make_trainer(config, run, callbacks, devices, steps_done)
+    loader = _patch_loader(prepared["train"], config, steps_per_epoch, (rank, devices.size))
+    held_out = _volume_loader(prepared["validation"], rank, devices.size) if job.validation else None
+    _fit(trainer, module, loader, held_out, checkpoint)
+    if rank == 0 and keeper.epochs not in settings.attention_epochs:
+        snapshots.take(module, keeper.epochs)
+    return module, keeper, clock
+
+
+def make_trainer(
+    config: SegmentationConfig, run: Path, callbacks: list[Any], devices: Devices, steps_done: int = 0
+) -> lightning.Trainer:
     """Lightning's trainer with nothing of its own on disk but TensorBoard's log.
 
     Args:
         config: The run.
         run: Its folder.
         callbacks: What happens around the training.
+        devices: What it runs on.
         steps_done: Before this resume; what TensorBoard has of later ones is dropped, they are done again.
     """
     from lightning.pytorch.loggers import TensorBoardLogger
+    from lightning.pytorch.plugins.environments import LightningEnvironment
 
     # Lightning's advice on hardware and logging does not fit what is decided here
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")  # slower, not wrong
+    several = devices.size > 1
+    purge_step = steps_done + 1 if steps_done else None
     return lightning.Trainer(
-        accelerator="auto",
-        devices=1,
+        accelerator={"cuda": "gpu"}.get(devices.kind, devices.kind),
+        devices=devices.count,
+        num_nodes=devices.nodes,
+        strategy="ddp" if several else "auto",
+        sync_batchnorm=several and devices.kind == "cuda",
+        plugins=[LightningEnvironment()],  # else it would listen to a cluster that `together` has listened to already
         precision=cast("Literal['bf16-mixed', '32-true', '16-mixed']", config.training.precision),
         max_epochs=config.training.epochs,
         check_val_every_n_epoch=config.training.validate_every,
         num_sanity_val_steps=0,
         callbacks=callbacks,
-        logger=TensorBoardLogger(
-            run, name="", version="tensorboard", purge_step=steps_done + 1 if steps_done else None
-        ),
+        logger=TensorBoardLogger(run, name="", version="tensorboard", purge_step=purge_step),
         enable_checkpointing=True,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -107,17 +144,49 @@ def make_trainer(config: SegmentationConfig, run: Path, callbacks: list[Any], st
     )
 
 
-def _patch_loader(prepared: PreparedCases, config: SegmentationConfig, steps: int) -> DataLoader:
+def _check(module: SegmentationModule, loader: DataLoader, resume: bool, devices: Devices, say: Say) -> None:
+    batch = next(iter(loader))
+    if resume:  # perhaps on another machine than it was begun on
+        check_bfloat16(module, module.in_dimensions(batch[0][:1]), devices.kind)
+        return
+    for line in check_training(module, batch, devices.kind):
+        say(f"check  {line}")
+
+
+def _patch_loader(
+    prepared: PreparedCases, config: SegmentationConfig, steps: int, share: tuple[int, int] = (0, 1)
+) -> DataLoader:
     settings = config.training
-    sampler = EpochSampler(len(prepared), steps * settings.batch_size, settings.seed)
+    length = steps * settings.batch_size
+    sampler = EpochSampler(len(prepared), length, settings.seed, (settings.batch_size, *share))
     return DataLoader(
         Patches(prepared),
-        batch_size=settings.batch_size,
+        batch_size=settings.batch_size // share[1],
         sampler=sampler,
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+class _Volumes(Dataset):
+    """A process's share of the whole volumes; all get equally many, so that none waits for the others in vain."""
+
+    def __init__(self, prepared: PreparedCases, rank: int, processes: int) -> None:
+        self.prepared = prepared
+        rounds = -(-len(prepared) // processes)
+        self.cases = [(rank + turn * processes) % len(prepared) for turn in range(rounds)]
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getitem__(self, index: int) -> tuple[int, Tensor, Tensor]:
+        image, labels, _ = self.prepared[self.cases[index]]
+        return self.cases[index], image, labels
+
+
+def _volume_loader(prepared: PreparedCases, rank: int, processes: int) -> DataLoader:
+    return DataLoader(_Volumes(prepared, rank, processes), batch_size=1, collate_fn=lambda items: items[0])
 
 
 def _fit(
