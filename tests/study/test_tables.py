@@ -4,6 +4,7 @@ import pytest
 
 from saccade.errors import InputError
 from saccade.metrics import METRICS
+from saccade.study.evaluation import evaluation_markdown
 from saccade.study.tables import COLUMNS, results_table
 
 COUNTS = {"n": 3, "n_missed": 1, "n_spurious": 0}
@@ -37,6 +38,25 @@ def test_csv():
     assert liver.startswith("liver,0.0625,0.5,1.0625,0.5,")
     assert liver.endswith(",3,1,0")
     assert nobody == "a|b," + "," * 14 + "0,0,0"
+
+
+def test_intervals_stand_beside_the_summary():
+    some = {**result(), "intervals": {"liver": {m: {"low": 0.25, "high": 0.75} for m in METRICS},
+                                      "a|b": {m: {"low": None, "high": float("nan")} for m in METRICS}}}  # fmt: skip
+    summary, intervals = evaluation_markdown(some).split(
+        "\n**95 % interval of the mean, from bootstrap over cases**\n\n"
+    )
+    assert summary == results_table(result())
+    assert intervals.splitlines()[2] == "| liver | " + " | ".join(["0.250 to 0.750"] * 7) + " |"
+    assert len(intervals.splitlines()) == 3  # an organ with too few cases has no row
+    header, liver, nobody = results_table(some, "csv").splitlines()
+    assert header.endswith(",n_spurious,dice_low,dice_high,precision_low,precision_high,recall_low,recall_high,"
+                           "surface_distance_mm_low,surface_distance_mm_high,hd95_mm_low,hd95_mm_high,"
+                           "surface_dice_low,surface_dice_high,volume_error_ml_low,volume_error_ml_high")  # fmt: skip
+    assert liver.endswith(",3,1,0" + ",0.25,0.75" * 7)
+    assert nobody.endswith(",0,0,0" + "," * 14)
+    del some["intervals"]["liver"]
+    assert evaluation_markdown(some) == results_table(result())
 
 
 def test_unknown_format():

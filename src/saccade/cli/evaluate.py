@@ -2,9 +2,15 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from saccade.errors import InputError
+
+if TYPE_CHECKING:
+    from saccade.study.evaluation import Table
+    from saccade.tasks.segmentation.evaluate import LesionSettings
 
 
 class Missing(StrEnum):
@@ -24,62 +30,128 @@ def evaluate(
     ] = None,
     tolerance: Annotated[float, typer.Option("--tolerance", help="Of the surface Dice, in mm.", min=0)] = 1.0,
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write the summary as a CSV table.")] = None,
-    markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write it as a Markdown table.")] = None,
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write all tables as Markdown.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the JSON instead of the table.")] = False,
     missing: Annotated[
         Missing, typer.Option("--missing", help="A truth without prediction: an error, counted as empty, or left out.")
     ] = Missing.fail,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Other predictions of the same cases, for a paired comparison.")
+    ] = None,
+    lesions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lesions", help="Organ whose connected components are scored one by one; 'all' for all. Repeat."
+        ),
+    ] = None,
+    overlap: Annotated[
+        float | None,
+        typer.Option("--overlap", help="IoU from which a lesion counts as found, 0.1 unless set; 0: any common voxel."),
+    ] = None,
+    sizes: Annotated[
+        str | None, typer.Option("--sizes", help="Edges of the lesions' size classes in ml, 0.1,1,10; else quartiles.")
+    ] = None,
+    probabilities: Annotated[
+        Path | None, typer.Option("--probabilities", help="Folder of CASE/ORGAN.nii.gz, for the lesions' FROC curve.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Most processes at a time; else cores.", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap's draws.", min=0)] = 0,
 ) -> None:
-    """Score predictions: Dice, precision, recall, surface distances in mm, volumes; mean and spread per organ.
+    """Score predictions: Dice, precision, recall, surface distances in mm, volumes; mean, spread, interval per organ.
 
     Example: saccade evaluate predictions labels --out metrics.json --markdown table.md
+
+    Two sets of predictions: saccade evaluate new labels --against old --out metrics.json
+
+    Small structures: saccade evaluate predictions labels --lesions tumour --sizes 0.1,1 --out metrics.json
     """
     from saccade.cli.bar import progress_bar
     from saccade.data.layout_labels import read_label_names
     from saccade.files import write_json, write_text
-    from saccade.study.tables import results_table, table_rows
+    from saccade.study.comparison import compare_results
+    from saccade.study.evaluation import evaluation_markdown, evaluation_tables
+    from saccade.study.tables import results_table
     from saccade.tasks.segmentation.evaluate import evaluate_folders
+    from saccade.tasks.segmentation.workers import cores
 
     names = read_label_names(labels) if labels else None
-    with progress_bar() as bar:
-        task = bar.add_task("evaluating", total=None)
-        result = evaluate_folders(
-            predictions,
-            truth,
-            label_names=names,
-            tolerance_mm=tolerance,
-            missing=missing.value,
-            progress=lambda done, total, case: bar.update(task, completed=done, total=total, description=case),
-            say=lambda line: typer.echo(f"saccade: {line}", err=True),
-        )
+    settings = _lesion_settings(lesions, overlap=overlap, sizes=sizes, probabilities=probabilities)
+
+    def score(folder: Path, what: str, **wanted: Any) -> dict[str, Any]:
+        with progress_bar() as bar:
+            task = bar.add_task("evaluating", total=None)
+            return evaluate_folders(
+                folder,
+                truth,
+                label_names=names,
+                tolerance_mm=tolerance,
+                seed=seed,
+                workers=workers or cores(),
+                progress=lambda done, total, case: bar.update(task, completed=done, total=total, description=case),
+                say=lambda line: typer.echo(f"saccade: {what}{line}", err=True),
+                **wanted,
+            )
+
+    result = score(predictions, "", missing=missing.value, lesions=settings)
+    if against:
+        # A case that only one side has is left out of the comparison and said, unless it is to count as empty.
+        other = score(against, f"{against}: ", missing="worst" if missing is Missing.worst else "skip")
+        result["against"] = {"other": str(against), **compare_results(result, other, seed=seed)}
     write_json(out, result)
     if csv:
         write_text(csv, results_table(result, "csv"))
     if markdown:
-        write_text(markdown, results_table(result, "markdown"))
+        write_text(markdown, evaluation_markdown(result))
     if json:
         typer.echo(out.read_text(encoding="utf-8"), nl=False)
-    else:
-        _show(table_rows(result), f"mean ± standard deviation over {len(result['cases'])} case(s)", out)
+        return
+    for table in evaluation_tables(result, compared=("dice",)):
+        _show(table, out)
 
 
-def _show(rows: list[list[str]], title: str, out: Path) -> None:
-    """Draw the organs, the counts, and as many metrics between them as the terminal is wide."""
+def _lesion_settings(
+    organs: list[str] | None, *, overlap: float | None, sizes: str | None, probabilities: Path | None
+) -> "LesionSettings | None":
+    from saccade.tasks.segmentation.evaluate import LesionSettings
+
+    if not organs:
+        if (overlap, sizes, probabilities) != (None, None, None):
+            raise InputError("evaluate: --overlap, --sizes and --probabilities must have --lesions ORGAN with them.")
+        return None
+    edges_ml = None if sizes is None else _edges(sizes)
+    if overlap is None:
+        return LesionSettings(tuple(organs), edges_ml=edges_ml, probabilities=probabilities)
+    return LesionSettings(tuple(organs), overlap=overlap, edges_ml=edges_ml, probabilities=probabilities)
+
+
+def _edges(sizes: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(edge) for edge in sizes.split(","))
+    except ValueError:
+        raise InputError(
+            f"evaluate: --sizes must be numbers of ml with commas between, 0.1,1,10, got {sizes}."
+        ) from None
+
+
+def _show(found: "Table", out: Path) -> None:
+    """Draw a table: its first columns, those at its end that must be seen, and as many between as there is width."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Table as Drawn
 
     console = Console()
-    gap, counts = 2, 3
-    widths = [gap + max(map(len, column)) for column in zip(*rows, strict=True)]
+    gap = 2
+    widths = [gap + max(map(len, column)) for column in zip(*found.rows, strict=True)]
     shown = list(range(len(widths)))
-    while sum(widths[place] for place in shown) > console.width and len(shown) > counts + 2:
-        del shown[-counts - 1]
-    rest = None if len(shown) == len(widths) else f"the other metrics are in {out}"
-    table = Table(title=title, caption=rest, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap - 1, 0, 0))
+    while sum(widths[place] for place in shown) > console.width and len(shown) > found.keep + 2:
+        del shown[-found.keep - 1]
+    rest = None if len(shown) == len(widths) else f"the other columns are in {out}"
+    table = Drawn(title=found.title, caption=rest, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap - 1, 0, 0))
     for place in shown:
-        table.add_column(rows[0][place], justify="right" if place else "left")
-    for row in rows[1:]:
+        table.add_column(found.rows[0][place], justify="right" if place else "left")
+    for row in found.rows[1:]:
         table.add_row(*(escape(row[place]) for place in shown))
     console.print(table)

@@ -1,6 +1,6 @@
 """From the scores of cases to a summary that cannot get better when a case gets worse."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isnan
 
 import numpy as np
@@ -36,6 +36,11 @@ def aggregate(cases: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, 
     return {organ: _summary([scores[organ] for scores in cases.values() if organ in scores]) for organ in organs}
 
 
+def is_scored(scores: Scores) -> bool:
+    """The truth or the prediction has the organ."""
+    return not _undefined(scores["dice"])
+
+
 def is_missed(scores: Scores) -> bool:
     """The truth has the organ and the prediction does not."""
     return _undefined(scores["precision"]) and not _undefined(scores["recall"])
@@ -46,12 +51,25 @@ def is_spurious(scores: Scores) -> bool:
     return _undefined(scores["recall"]) and not _undefined(scores["precision"])
 
 
-def _summary(all_scores: list[Scores]) -> dict[str, dict[str, Real]]:
-    scored = [scores for scores in all_scores if not _undefined(scores["dice"])]
+def counted_values(all_scores: Sequence[Scores], metric: str) -> list[Real]:
+    """What each case counts in the mean of one metric of one organ: a failure the worst, an unscored case nothing.
+
+    Args:
+        all_scores: The organ's scores in every case.
+        metric: One of `METRICS`.
+    """
+    scored = [scores for scores in all_scores if is_scored(scores)]
+    known = [value for scores in scored if (value := scores[metric]) is not None and not isnan(value)]
+    worst = 0.0 if metric in HIGHER_IS_BETTER else max(known, default=0.0)
+    return [worst if is_missed(scores) or is_spurious(scores) else float(scores[metric] or 0.0) for scores in scored]
+
+
+def _summary(all_scores: Sequence[Scores]) -> dict[str, dict[str, Real]]:
+    scored = [scores for scores in all_scores if is_scored(scores)]
     missed, spurious = sum(map(is_missed, scored)), sum(map(is_spurious, scored))
     summary = {}
     for metric in all_scores[0]:
-        values = _values(scored, metric)
+        values = counted_values(all_scores, metric)
         summary[metric] = {
             "mean": float(np.mean(values)) if values else float("nan"),
             "std": float(np.std(values)) if values else float("nan"),
@@ -60,13 +78,6 @@ def _summary(all_scores: list[Scores]) -> dict[str, dict[str, Real]]:
             "n_spurious": spurious,
         }
     return summary
-
-
-def _values(scored: list[Scores], metric: str) -> list[Real]:
-    """One value per scored case; a failure counts as the worst."""
-    known = [value for scores in scored if (value := scores[metric]) is not None and not isnan(value)]
-    worst = 0.0 if metric in HIGHER_IS_BETTER else max(known, default=0.0)
-    return [worst if is_missed(scores) or is_spurious(scores) else float(scores[metric] or 0.0) for scores in scored]
 
 
 def _undefined(value: Real | None) -> bool:

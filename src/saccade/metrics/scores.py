@@ -9,7 +9,7 @@ from scipy.ndimage import find_objects
 from saccade.errors import InputError
 from saccade.metrics.inputs import Real, Spacing, as_labels, as_spacing, check_shapes
 from saccade.metrics.overlap import dice_of_counts, ratio, volume_error_of_counts, voxel_ml
-from saccade.metrics.surface import check_tolerance, distances_of_masks, worst_distance
+from saccade.metrics.surface import check_tolerance, distances_of_masks
 
 Box = tuple[slice, ...]
 
@@ -73,21 +73,14 @@ def _score(
     """The scores of two masks cut from arrays of the given shape."""
     counts = tuple(int(np.count_nonzero(mask)) for mask in (prediction & truth, prediction, truth))
     both, predicted, true = counts
-    if predicted and true:
-        distances = distances_of_masks(prediction, truth, spacing, "voxel")
-        surface = (distances.mean(), distances.hausdorff(95.0), distances.share_within(tolerance_mm))
-    elif predicted or true:
-        worst = worst_distance(shape, spacing)
-        surface = (worst, worst, 0.0)
-    else:
-        surface = (float("nan"),) * 3
+    distances = distances_of_masks(prediction, truth, spacing, "voxel", shape)
     return {
         "dice": dice_of_counts(*counts),
         "precision": ratio(both, predicted),
         "recall": ratio(both, true),
-        "surface_distance_mm": surface[0],
-        "hd95_mm": surface[1],
-        "surface_dice": surface[2],
+        "surface_distance_mm": distances.mean(),
+        "hd95_mm": distances.hausdorff(95.0),
+        "surface_dice": distances.share_within(tolerance_mm),
         "volume_error_ml": volume_error_of_counts(*counts, voxels=int(np.prod(shape)), voxel_ml=voxel_ml(spacing)),
     }
 

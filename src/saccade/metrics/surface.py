@@ -27,12 +27,16 @@ _ROUNDING_MM = 1e-9
 class SurfaceDistances:
     """Distance of every surface element to the other surface, and what each element counts.
 
+    Its scores are those of the rules for empty masks: where one mask alone is empty the worst there is, nan where both
+    are.
+
     Attributes:
         to_truth: From each element of the prediction's surface to the nearest of the truth's, in mm.
         to_prediction: The other way round.
         prediction_sizes: What each element of ``to_truth`` counts: 1 (voxel), mm (2D area) or mm2 (3D area).
         truth_sizes: The same for ``to_prediction``.
         definition: What a surface element is.
+        worst_mm: What a distance to an empty mask counts: the diagonal of the array, which no distance in it reaches.
     """
 
     to_truth: np.ndarray
@@ -40,15 +44,20 @@ class SurfaceDistances:
     prediction_sizes: np.ndarray
     truth_sizes: np.ndarray
     definition: str
+    worst_mm: float
 
     def mean(self) -> float:
         """Mean over both directions pooled, in mm."""
+        if not (len(self.to_truth) and len(self.to_prediction)):
+            return self._without_surface(self.worst_mm)
         total = self.prediction_sizes.sum() + self.truth_sizes.sum()
         pooled = (self.to_truth * self.prediction_sizes).sum() + (self.to_prediction * self.truth_sizes).sum()
         return float(pooled / total)
 
     def hausdorff(self, percent: Real) -> float:
         """The larger of the two directed percentiles, in mm."""
+        if not (len(self.to_truth) and len(self.to_prediction)):
+            return self._without_surface(self.worst_mm)
         both = ((self.to_truth, self.prediction_sizes), (self.to_prediction, self.truth_sizes))
         if self.definition == "voxel":
             return float(max(np.percentile(distances, percent) for distances, _ in both))
@@ -56,9 +65,14 @@ class SurfaceDistances:
 
     def share_within(self, tolerance_mm: Real) -> float:
         """Share of both surfaces that lies within the tolerance of the other one."""
+        if not (len(self.to_truth) and len(self.to_prediction)):
+            return self._without_surface(0.0)
         reach = tolerance_mm + _ROUNDING_MM
         near = self.prediction_sizes[self.to_truth <= reach].sum() + self.truth_sizes[self.to_prediction <= reach].sum()
         return float(near / (self.prediction_sizes.sum() + self.truth_sizes.sum()))
+
+    def _without_surface(self, worst: float) -> float:
+        return worst if len(self.to_truth) or len(self.to_prediction) else float("nan")
 
 
 def surface_distances(
@@ -82,9 +96,7 @@ def surface_distances(
     >>> surface_distances([[1, 0, 0, 0]], [[0, 0, 0, 1]], (1.0, 2.0)).to_truth
     array([6.])
     """
-    a, b = as_masks("surface_distances", prediction, truth)
-    spacing = as_spacing("surface_distances", spacing_mm, a.ndim)
-    return distances_of_masks(a, b, spacing, _checked(definition, a.ndim))
+    return _checked_distances("surface_distances", prediction, truth, spacing_mm, definition)
 
 
 def surface_distance(
@@ -95,53 +107,37 @@ def surface_distance(
     ``(sum of d(p, truth) + sum of d(t, prediction)) / (|surface of prediction| + |surface of truth|)``.
 
     Args:
-        prediction: Mask (i, j), (i, j, k), ...; what is not zero belongs to it.
-        truth: Mask of the same shape.
-        spacing_mm: Voxel size per axis.
-        definition: ``"voxel"`` counts surface voxels, ``"area"`` weighs the marching-cubes surface by its area.
+        prediction, truth, spacing_mm, definition: As in `surface_distances`, with its errors.
 
     Returns:
         Millimetres, 0 at best. When one mask alone is empty the diagonal of the array, which no distance reaches;
         nan when both are.
 
-    Raises:
-        InputError: As `surface_distances`.
-
     >>> surface_distance([[1, 0, 0, 0]], [[0, 0, 0, 1]], (1.0, 2.0))
     6.0
     """
-    found = _found("surface_distance", prediction, truth, spacing_mm, definition)
-    return found if isinstance(found, float) else found.mean()
+    return _checked_distances("surface_distance", prediction, truth, spacing_mm, definition).mean()
 
 
 def hausdorff(
-    prediction: ArrayLike,
-    truth: ArrayLike,
-    spacing_mm: Spacing,
-    *,
-    percent: Real = 100.0,
-    definition: str = "voxel",
+    prediction: ArrayLike, truth: ArrayLike, spacing_mm: Spacing, *, percent: Real = 100.0, definition: str = "voxel"
 ) -> float:
     """Hausdorff distance in mm: the larger of the two directed percentiles of the surface distances.
 
     Args:
-        prediction: Mask (i, j), (i, j, k), ...; what is not zero belongs to it.
-        truth: Mask of the same shape.
-        spacing_mm: Voxel size per axis.
+        prediction, truth, spacing_mm, definition: As in `surface_distances`, with its errors.
         percent: 100 is the classical (maximal) distance. Between two voxels the percentile is interpolated linearly;
             ``"area"`` takes the distance at which that share of the area is reached.
-        definition: ``"voxel"`` or ``"area"``.
 
     Returns:
         Millimetres, 0 at best; empty masks as in `surface_distance`.
 
     Raises:
-        InputError: As `surface_distances`, or if ``percent`` is not in 0..100.
+        InputError: If ``percent`` is not in 0..100.
     """
     if not 0 <= percent <= 100:
         raise InputError(f"hausdorff: percent must lie in 0..100, got {percent}.")
-    found = _found("hausdorff", prediction, truth, spacing_mm, definition)
-    return found if isinstance(found, float) else found.hausdorff(percent)
+    return _checked_distances("hausdorff", prediction, truth, spacing_mm, definition).hausdorff(percent)
 
 
 def hausdorff95(prediction: ArrayLike, truth: ArrayLike, spacing_mm: Spacing, *, definition: str = "voxel") -> float:
@@ -154,40 +150,31 @@ def hausdorff95(prediction: ArrayLike, truth: ArrayLike, spacing_mm: Spacing, *,
 
 
 def surface_dice(
-    prediction: ArrayLike,
-    truth: ArrayLike,
-    spacing_mm: Spacing,
-    *,
-    tolerance_mm: Real = 1.0,
-    definition: str = "voxel",
+    prediction: ArrayLike, truth: ArrayLike, spacing_mm: Spacing, *, tolerance_mm: Real = 1.0, definition: str = "voxel"
 ) -> float:
     """Normalised surface Dice: the share of both surfaces that lies within a tolerance of the other one.
 
     Args:
-        prediction: Mask (i, j), (i, j, k), ...; what is not zero belongs to it.
-        truth: Mask of the same shape.
-        spacing_mm: Voxel size per axis.
+        prediction, truth, spacing_mm, definition: As in `surface_distances`, with its errors.
         tolerance_mm: How far off is still right. Default 1 mm.
-        definition: ``"voxel"`` or ``"area"``.
 
     Returns:
         Number in [0, 1]; 0 when one mask alone is empty, nan when both are.
 
     Raises:
-        InputError: As `surface_distances`, or if the tolerance is negative.
+        InputError: If the tolerance is negative.
 
     >>> surface_dice([[1, 1, 0, 0]], [[1, 0, 0, 0]], (1.0, 2.0), tolerance_mm=1.0)
     0.6666666666666666
     """
     check_tolerance("surface_dice", tolerance_mm)
-    found = _found("surface_dice", prediction, truth, spacing_mm, definition)
-    if isinstance(found, float):
-        return found if np.isnan(found) else 0.0
-    return found.share_within(tolerance_mm)
+    return _checked_distances("surface_dice", prediction, truth, spacing_mm, definition).share_within(tolerance_mm)
 
 
-def distances_of_masks(a: np.ndarray, b: np.ndarray, spacing: np.ndarray, definition: str) -> SurfaceDistances:
-    """`surface_distances` without its checks, for boolean arrays."""
+def distances_of_masks(
+    a: np.ndarray, b: np.ndarray, spacing: np.ndarray, definition: str, whole: Sequence[int]
+) -> SurfaceDistances:
+    """`surface_distances` without its checks, for boolean arrays, which may be cut from a whole of a larger shape."""
     (surface_a, sizes_a), (surface_b, sizes_b) = (_surface(mask, spacing, definition) for mask in (a, b))
     points_a, points_b = np.argwhere(surface_a) * spacing, np.argwhere(surface_b) * spacing
     return SurfaceDistances(
@@ -196,11 +183,12 @@ def distances_of_masks(a: np.ndarray, b: np.ndarray, spacing: np.ndarray, defini
         prediction_sizes=sizes_a,
         truth_sizes=sizes_b,
         definition=definition,
+        worst_mm=diagonal_mm(whole, spacing),
     )
 
 
-def worst_distance(shape: Sequence[int], spacing: np.ndarray) -> float:
-    """The diagonal of the array's box in mm, faces included: longer than any distance between two surfaces in it."""
+def diagonal_mm(shape: Sequence[int], spacing: np.ndarray) -> float:
+    """The diagonal of an array's box, voxel faces included: longer than any distance between two surfaces in it."""
     return float(np.linalg.norm(np.asarray(shape) * spacing))
 
 
@@ -210,24 +198,16 @@ def check_tolerance(who: str, tolerance_mm: Real) -> None:
         raise InputError(f"{who}: tolerance_mm must be 0 or more, got {tolerance_mm}.")
 
 
-def _found(
+def _checked_distances(
     who: str, prediction: ArrayLike, truth: ArrayLike, spacing_mm: Spacing, definition: str
-) -> SurfaceDistances | float:
-    """The distances, or what the rules for empty masks give in their place: nan or the worst distance."""
+) -> SurfaceDistances:
     a, b = as_masks(who, prediction, truth)
     spacing = as_spacing(who, spacing_mm, a.ndim)
-    _checked(definition, a.ndim)
-    if not a.any() or not b.any():
-        return worst_distance(a.shape, spacing) if a.any() or b.any() else float("nan")
-    return distances_of_masks(a, b, spacing, definition)
-
-
-def _checked(definition: str, axes: int) -> str:
     if definition not in DEFINITIONS:
         raise unknown_name("surface_distances", "definition", definition, list(DEFINITIONS))
-    if definition == "area" and axes not in (2, 3):
-        raise InputError(f"surface_distances: definition='area' must have arrays of 2 or 3 axes, got {axes}.")
-    return definition
+    if definition == "area" and a.ndim not in (2, 3):
+        raise InputError(f"surface_distances: definition='area' must have arrays of 2 or 3 axes, got {a.ndim}.")
+    return distances_of_masks(a, b, spacing, definition, a.shape)
 
 
 def _surface(mask: np.ndarray, spacing: np.ndarray, definition: str) -> tuple[np.ndarray, np.ndarray]:
@@ -254,7 +234,7 @@ def _border(mask: np.ndarray) -> np.ndarray:
 
 def _nearest(points: np.ndarray, others: np.ndarray, shared: np.ndarray) -> np.ndarray:
     """Distance of each point to the nearest of the others; where they share a place it is 0 without a search."""
-    distances = np.zeros(len(points))
+    distances = np.zeros(len(points))  # a tree of no points gives infinite distances
     if not shared.all():
         # Surfaces are thin: a tree over their points takes half the time of a distance transform of the box around
         # them, and its distances are exact in float64. Sliding midpoints suit a lattice better than medians.

@@ -1,4 +1,4 @@
-"""Results as tables: an organ per row, a metric per column, mean and standard deviation over cases."""
+"""Results as tables: an organ per row, a metric per column, mean and standard deviation over cases, intervals."""
 
 import csv
 import io
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from saccade.errors import unknown_name
+from saccade.metrics.inputs import Real
 
 FORMATS = ("markdown", "csv")
 
@@ -29,7 +30,7 @@ def results_table(result: Mapping[str, Any], fmt: str = "markdown") -> str:
     Args:
         result: What `evaluate_folders` returns, or its JSON.
         fmt: ``"markdown"``: ``0.840 ± 0.087`` in each cell, as papers print it. ``"csv"``: numbers in full, mean and
-            standard deviation in columns of their own.
+            standard deviation in columns of their own, and last both ends of the 95 % intervals.
 
     Returns:
         The table, ending with a line break. An organ that no case has gets ``-`` (Markdown) or nothing (CSV).
@@ -40,8 +41,13 @@ def results_table(result: Mapping[str, Any], fmt: str = "markdown") -> str:
     if fmt not in FORMATS:
         raise unknown_name("results_table", "format", fmt, list(FORMATS))
     if fmt == "csv":
-        return _csv(result["summary"])
-    header, *rows = table_rows(result)
+        return _csv(result["summary"], result.get("intervals"))
+    return markdown(table_rows(result))
+
+
+def markdown(table: list[list[str]]) -> str:
+    """Rows, header first, as a Markdown table."""
+    header, *rows = table
     lines = [
         header,
         [":--", *["--:"] * (len(header) - 1)],
@@ -64,21 +70,43 @@ def table_rows(result: Mapping[str, Any]) -> list[list[str]]:
     return [header, *rows]
 
 
-def _csv(summary: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+def interval_rows(result: Mapping[str, Any]) -> list[list[str]]:
+    """The 95 % intervals of the means, header first; the header alone where no organ has the cases for one."""
+    rows = [[organ, *(span(metrics[metric]) for metric in COLUMNS)] for organ, metrics in result["intervals"].items()]
+    return [["Organ", *COLUMNS.values()], *(row for row in rows if set(row[1:]) != {"-"})]
+
+
+def span(interval: Mapping[str, Any]) -> str:
+    """Both ends of an interval."""
+    return "-" if unknown(interval["low"]) else f"{interval['low']:.3f} to {interval['high']:.3f}"
+
+
+def number(value: Real | None, form: str = ".3f") -> str:
+    """A number for a cell, ``-`` where there is none."""
+    return "-" if unknown(value) else format(value, form)
+
+
+def unknown(value: Real | None) -> bool:
+    """Undefined: nan, or null in JSON."""
+    return value is None or math.isnan(value)
+
+
+def _csv(
+    summary: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    intervals: Mapping[str, Mapping[str, Mapping[str, Any]]] | None,
+) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["organ", *(f"{metric}_{part}" for metric in COLUMNS for part in ("mean", "std")), *COUNTS])
+    parts = [(metric, part) for metric in COLUMNS for part in ("mean", "std")]
+    ends = [] if intervals is None else [(metric, end) for metric in COLUMNS for end in ("low", "high")]
+    writer.writerow(["organ", *map("_".join, parts), *COUNTS, *map("_".join, ends)])
     for organ, metrics in summary.items():
-        numbers = [metrics[metric][part] for metric in COLUMNS for part in ("mean", "std")]
-        writer.writerow(
-            [organ, *("" if _unknown(n) else n for n in numbers), *(metrics["dice"][count] for count in COUNTS)]
-        )
+        numbers = [metrics[metric][part] for metric, part in parts]
+        counts = [metrics["dice"][count] for count in COUNTS]
+        both = [] if intervals is None else [intervals[organ][metric][end] for metric, end in ends]
+        writer.writerow([organ, *("" if unknown(n) else n for n in (*numbers, *counts, *both))])
     return text.getvalue()
 
 
 def _cell(metric: Mapping[str, Any]) -> str:
-    return "-" if _unknown(metric["mean"]) else f"{metric['mean']:.3f} ± {metric['std']:.3f}"
-
-
-def _unknown(value: float | None) -> bool:
-    return value is None or math.isnan(value)
+    return "-" if unknown(metric["mean"]) else f"{metric['mean']:.3f} ± {metric['std']:.3f}"

@@ -12,7 +12,8 @@ from saccade.data.volume import Volume, write_volume
 from saccade.errors import InputError
 from saccade.files import write_json
 from saccade.metrics import METRICS, score_labels
-from saccade.tasks.segmentation.evaluate import evaluate_arrays, evaluate_folders, summarise
+from saccade.tasks.segmentation import workers
+from saccade.tasks.segmentation.evaluate import LesionSettings, evaluate_arrays, evaluate_folders, summarise
 from saccade.tasks.segmentation.pairs import find_pairs
 
 SHAPE = (13, 11, 7)
@@ -48,7 +49,7 @@ def test_shape_and_values_of_the_result(folders):
     seen = []
     result = evaluate_folders(*folders, tolerance_mm=2, progress=lambda *event: seen.append(event))
     assert seen == [(1, 3, "img0001"), (2, 3, "img0002"), (3, 3, "img0003")]
-    assert list(result) == ["cases", "summary"]
+    assert list(result) == ["cases", "summary", "intervals", "extents", "settings"]
     assert list(result["cases"]) == ["img0001", "img0002", "img0003"]
     for organs in (*result["cases"].values(), result["summary"]):
         assert list(organs) == ["liver", "spleen", "3"]
@@ -225,3 +226,154 @@ def test_pairs_name_the_truth(folders):
         Case("img0002", (), folders[1] / "label0002.nii.gz"),
     )
     assert (pairs.missing, pairs.extra, pairs.label_names) == ((), (), {})
+
+
+def test_extent_and_settings_of_what_was_scored(folders):
+    result = evaluate_folders(*folders, tolerance_mm=2.5, missing="skip", seed=7)
+    sides = np.array(SHAPE) * SPACING
+    assert result["extents"]["img0002"]["diagonal_mm"] == pytest.approx(np.linalg.norm(sides))
+    assert result["extents"]["img0002"]["volume_ml"] == pytest.approx(np.prod(sides) / 1000)
+    intervals = {"method": "percentile bootstrap over cases", "level": 0.95, "draws": 10000, "seed": 7}
+    assert result["settings"] == {"tolerance_mm": 2.5, "missing": "skip", "intervals": intervals}
+    assert result["intervals"]["1"]["dice"] == pytest.approx({"low": math.nan, "high": math.nan}, nan_ok=True)
+
+
+def test_intervals_with_cases_enough(folders):
+    for number in range(4, 9):
+        rough = labels(0)
+        rough[np.random.default_rng(number).random(SHAPE) < 0.05 * number] = 0
+        write(folders[0] / f"img000{number}.nii.gz", rough)
+        write(folders[1] / f"label000{number}.nii.gz", labels(0))
+    one, two = (evaluate_folders(*folders, seed=seed) for seed in (0, 1))
+    for organ, metrics in one["intervals"].items():
+        for metric, ends in metrics.items():
+            assert ends["low"] <= one["summary"][organ][metric]["mean"] <= ends["high"]
+    assert one["intervals"]["1"]["dice"]["low"] < one["intervals"]["1"]["dice"]["high"]
+    assert one["summary"] == two["summary"]
+    assert one["intervals"] != two["intervals"]
+
+
+@pytest.mark.process
+def test_processes_change_nothing(folders, monkeypatch):
+    monkeypatch.setattr(workers, "ALONE_S", 0.0)
+    write_json(folders[1] / "labels.json", {"1": "liver"})
+    seen = []
+    lesions = LesionSettings()
+    alone = evaluate_folders(*folders, lesions=lesions, workers=1)
+    both = evaluate_folders(*folders, lesions=lesions, workers=2, progress=lambda *event: seen.append(event))
+    write_json(folders[0].parent / "a.json", alone)
+    write_json(folders[0].parent / "b.json", both)
+    assert (folders[0].parent / "a.json").read_bytes() == (folders[0].parent / "b.json").read_bytes()
+    assert [event[:2] for event in seen] == [(1, 3), (2, 3), (3, 3)]
+    (folders[0] / "img0003.nii.gz").write_text("no image")
+    with pytest.raises(InputError, match=r"^[^\n]*img0003.nii.gz: [^\n]*$"):
+        evaluate_folders(*folders, workers=2)
+
+
+def lesion_map(*places: tuple[int, int, int]) -> np.ndarray:
+    """A lesion of 2 x 2 x 1 voxels from each place."""
+    array = np.zeros(SHAPE, np.uint8)
+    for i, j, k in places:
+        array[i : i + 2, j : j + 2, k] = 1
+    return array
+
+
+@pytest.fixture
+def tumours(tmp_path: Path) -> tuple[Path, Path]:
+    """Two cases: a lesion found, one missed, a false alarm; and a case with neither."""
+    truth = {"a": lesion_map((0, 2, 3), (8, 8, 5)), "b": lesion_map()}
+    prediction = {"a": lesion_map((0, 2, 3), (4, 5, 1)), "b": lesion_map()}
+    for case in truth:
+        write(tmp_path / "truth" / f"{case}.nii.gz", truth[case])
+        write(tmp_path / "predictions" / f"{case}.nii.gz", prediction[case])
+    write_json(tmp_path / "labels.json", {"1": "small tumour"})
+    return tmp_path / "predictions", tmp_path / "truth"
+
+
+def test_lesions_of_cases(tumours):
+    result = evaluate_folders(*tumours, lesions=LesionSettings(("small tumour",), edges_ml=(1,)))
+    assert list(result) == ["cases", "summary", "intervals", "extents", "settings", "lesions"]
+    assert result["settings"]["lesions"] == {"overlap": 0.1, "edges_ml": (1,)}
+    found = result["lesions"]["small tumour"]
+    assert list(found) == ["summary", "cases"]
+    ml = 4 * math.prod(SPACING) / 1000
+    first, second = found["cases"]["a"]["lesions"]
+    centre = AFFINE @ [0.5, 2.5, 3, 1]
+    assert first == {
+        "ml": pytest.approx(ml),
+        "centre_mm": pytest.approx(centre[:3]),
+        "touches_border": True,
+        "found": True,
+        "dice": 1,
+    }
+    assert (second["touches_border"], second["found"], second["dice"]) == (False, False, 0)
+    assert found["cases"]["a"]["false_positives_ml"] == pytest.approx([ml])
+    assert found["cases"]["b"] == {"lesions": [], "n_predicted": 0, "false_positives_ml": []}
+    summary = found["summary"]
+    assert (summary["n_cases"], summary["n_lesions"], summary["sensitivity"]) == (2, 2, 0.5)
+    assert (summary["false_positives_per_case"], summary["precision"]) == (0.5, 0.5)
+    assert [size["n"] for size in summary["sizes"]] == [2, 0]
+
+
+def test_a_turned_prediction_leaves_lesions_where_they_are(tumours):
+    expected = evaluate_folders(*tumours, lesions=LesionSettings())["lesions"]
+    turned = AFFINE.copy()
+    turned[:, 3] += turned[:, 0] * (SHAPE[0] - 1)
+    turned[:, 0] *= -1
+    write(tumours[0] / "a.nii.gz", lesion_map((0, 2, 3), (4, 5, 1))[::-1], turned)
+    found = evaluate_folders(*tumours, lesions=LesionSettings())["lesions"]
+
+    def places(result: dict) -> list:
+        return sorted((x["centre_mm"], x["found"]) for x in result["small tumour"]["cases"]["a"]["lesions"])
+
+    assert places(found) == places(expected)
+
+
+def test_every_label_or_some(folders):
+    write_json(folders[1] / "labels.json", {"1": "liver", "2": "cyst"})
+    every = evaluate_folders(*folders, lesions=LesionSettings())["lesions"]
+    assert list(every) == ["liver", "cyst", "3"]
+    assert every["cyst"]["summary"]["n_lesions"] == 0
+    some = evaluate_folders(*folders, lesions=LesionSettings(("3", "liver")))["lesions"]
+    assert list(some) == ["liver", "3"]
+    assert some["3"]["cases"] == every["3"]["cases"]
+    wrong = {
+        "lesions: unknown organ 'lever'. Did you mean 'liver'? Known: liver, cyst, all.": {"organs": ("lever",)},
+        "lesions: overlap must lie in 0..1, got -1.": {"overlap": -1},
+        "lesions: edges of size classes must be above 0 ml and ascending, got 0, 1.": {"edges_ml": (0, 1)},
+    }
+    for message, settings in wrong.items():
+        with pytest.raises(InputError) as error:
+            evaluate_folders(*folders, lesions=LesionSettings(**settings))
+        assert str(error.value) == message
+
+
+def test_probabilities_give_a_curve(tumours, tmp_path):
+    maps = tmp_path / "maps"
+    unsure = 0.9 * lesion_map((0, 2, 3)) + 0.4 * lesion_map((8, 8, 5)) + 0.6 * lesion_map((4, 5, 1))
+    write(maps / "a_Small-Tumour.nii.gz", unsure.astype(np.float32))
+    write(maps / "b" / "small_tumour.nii.gz", np.zeros(SHAPE, np.float32))
+    lesions = LesionSettings(("small tumour",), probabilities=maps)
+    found = evaluate_folders(*tumours, lesions=lesions)["lesions"]["small tumour"]["froc"]
+    points = {p["threshold"]: (p["sensitivity"], p["false_positives_per_case"]) for p in found["points"]}
+    assert (points[0.05], points[0.45], points[0.65], points[0.95]) == ((1, 0.5), (0.5, 0.5), (0.5, 0), (0, 0))
+    assert found["sensitivity_at"] == {"0.125": 0.5, "0.25": 0.5, "0.5": 1, "1": 1, "2": 1, "4": 1, "8": 1}
+
+    (tumours[0] / "b.nii.gz").unlink()
+    (maps / "b" / "small_tumour.nii.gz").unlink()  # a case that counts as empty needs no map
+    again = evaluate_folders(*tumours, lesions=lesions, missing="worst")["lesions"]["small tumour"]["froc"]
+    assert again == found
+    write(maps / "a_Small-Tumour.nii.gz", 2 * unsure.astype(np.float32))
+    with pytest.raises(InputError) as error:
+        evaluate_folders(*tumours, lesions=lesions, missing="skip")
+    path = maps / "a_Small-Tumour.nii.gz"
+    assert str(error.value) == f"case a: {path} must hold probabilities in 0..1, got 0..1.8."
+    path.unlink()
+    with pytest.raises(InputError) as error:
+        evaluate_folders(*tumours, lesions=lesions, missing="skip")
+    assert str(error.value) == f"{maps}: must hold a map for every case and organ, got no a/small tumour.nii.gz."
+    with pytest.raises(InputError, match=r"none: must be a folder of probability maps, there is none."):
+        evaluate_folders(*tumours, lesions=LesionSettings(probabilities=maps / "none"), missing="skip")
+    (tmp_path / "labels.json").unlink()
+    with pytest.raises(InputError, match=r"^lesions: name the organs whose probabilities lie in"):
+        evaluate_folders(*tumours, lesions=LesionSettings(probabilities=maps), missing="skip")

@@ -1,26 +1,59 @@
 """Score predicted label maps against true ones: files in, one dictionary out, whatever tool made the predictions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from saccade.data.layout_labels import parse_label_names
-from saccade.data.layouts import Case, load_case
-from saccade.data.orient import to_canonical
-from saccade.data.volume import Volume, read_volume, same_grid
+from saccade.data.layouts import Case
 from saccade.errors import InputError, unknown_name
-from saccade.metrics import METRICS, aggregate, score_labels
-from saccade.metrics.inputs import Real, Spacing, as_labels
-from saccade.metrics.scores import labels_in
-from saccade.tasks.segmentation.pairs import Pairs, find_pairs
+from saccade.metrics import METRICS, aggregate, confidence_intervals, froc, summarise_lesions
+from saccade.metrics.inputs import Real
+from saccade.metrics.intervals import LEVEL, RESAMPLES
+from saccade.metrics.lesion_summary import check_edges
+from saccade.metrics.lesions import OVERLAP, check_overlap
+from saccade.tasks.segmentation.pairs import Pairs, find_pairs, find_probabilities
+from saccade.tasks.segmentation.score_case import (
+    CaseJob,
+    CaseLesions,
+    CaseResult,
+    Scores,
+    as_json,
+    evaluate_arrays,
+    score_case,
+)
+from saccade.tasks.segmentation.workers import run_jobs
+
+__all__ = ["ALL", "MISSING", "LesionSettings", "evaluate_arrays", "evaluate_folders", "summarise"]
 
 MISSING = ("fail", "worst", "skip")
-Scores = dict[int, dict[str, float]]
+ALL = "all"
 
-# Scores compare voxel with voxel: what writers round off an affine does not matter to them.
-GRID_TOLERANCE_MM = 0.01
+
+@dataclass(frozen=True)
+class LesionSettings:
+    """Which organs' connected components are scored one by one, and how.
+
+    Args:
+        organs: Names, or numbers of unnamed labels; ``("all",)`` for every organ.
+        overlap: The IoU from which a predicted and a true component belong together; 0 asks for one common voxel.
+        edges_ml: Of the size classes; None for the quartiles of each organ's lesions.
+        probabilities: Folder of probability maps ``<case>/<organ>.nii.gz``, for a FROC curve.
+
+    Raises:
+        InputError: If the overlap is not in 0..1, or the edges are not above zero and ascending.
+    """
+
+    organs: Sequence[str] = (ALL,)
+    overlap: Real = OVERLAP
+    edges_ml: Sequence[Real] | None = None
+    probabilities: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_overlap("lesions", self.overlap)
+        check_edges("lesions", self.edges_ml or ())
 
 
 def evaluate_folders(
@@ -30,10 +63,13 @@ def evaluate_folders(
     label_names: Mapping[int, str] | None = None,
     tolerance_mm: Real = 1.0,
     missing: str = "fail",
+    lesions: LesionSettings | None = None,
+    seed: int = 0,
+    workers: int = 1,
     progress: Callable[[int, int, str], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Scores of every case and organ, and their summary.
+    """Scores of every case and organ, their summary, and what is certain about it.
 
     Cases are paired by id. A prediction stored in another axis order of the truth's own grid is turned; one on another
     grid is refused. The scores and their rules are those of docs/metrics.md.
@@ -45,77 +81,57 @@ def evaluate_folders(
         tolerance_mm: Of the surface Dice.
         missing: What a truth without a prediction is: an error (``"fail"``), a prediction of nothing (``"worst"``), or
             left out (``"skip"``).
+        lesions: Score lesions one by one; default not at all.
+        seed: Of the draws of the intervals.
+        workers: Most processes at a time; the result does not depend on it.
         progress: Called after each case with the number done, the number in all, and the case.
         say: Gets a line on each thing left out.
 
     Returns:
         ``{"cases": {case: {organ: {metric: value}}}, "summary": {organ: {metric: {"mean", "std", "n", "n_missed",
-        "n_spurious"}}}}``. Organs stand in label order: those named and those found in any case, the unnamed under
-        their number as text. What is not scored is nan (null in JSON).
+        "n_spurious"}}}, "intervals": {organ: {metric: {"low", "high"}}}, "extents": {case: {"diagonal_mm",
+        "volume_ml"}}, "settings": {...}}``, and ``"lesions": {organ: {"summary", "cases", "froc"}}`` where wanted.
+        Organs stand in label order: those named and those found in any case, the unnamed under their number as text.
+        What is not scored is nan (null in JSON).
 
     Raises:
-        InputError: If files cannot be read or paired, lie on different grids, or hold no labels.
+        InputError: If files cannot be read or paired, lie on different grids, or hold no labels, or a setting is none.
+        RunError: If a case failed for another reason; the message names it.
     """
     if missing not in MISSING:
         raise unknown_name("evaluate_folders", "choice for missing", missing, list(MISSING))
     pairs = find_pairs(Path(predictions), Path(truth))
     names = pairs.label_names if label_names is None else parse_label_names("label_names", label_names)
     _report_unpaired(pairs, Path(predictions), missing, say)
-    jobs: dict[str, tuple[Path | None, Case]] = dict(pairs.found)
-    if missing == "worst":
-        jobs |= {case.id: (None, case) for case in pairs.missing}
-    scores: dict[str, Scores] = {}
-    for done, id in enumerate(sorted(jobs), start=1):
-        predicted, true, spacing_mm = _read_pair(*jobs[id])
-        scores[id] = evaluate_arrays(predicted, true, spacing_mm, labels=names, tolerance_mm=tolerance_mm)
-        if progress is not None:
-            progress(done, len(jobs), id)
-    return summarise(scores, names)
+    jobs = _jobs(pairs, names, tolerance_mm, missing, lesions)
+    found: dict[str, CaseResult] = {}
+    with closing(run_jobs(score_case, jobs, workers=workers)) as results:
+        for done, (id, result) in enumerate(results, start=1):
+            found[id] = result
+            if progress is not None:
+                progress(done, len(jobs), id)
+    cases = {id: found[id] for id in jobs}
+    settings = {
+        "tolerance_mm": tolerance_mm,
+        "missing": missing,
+        "intervals": {"method": "percentile bootstrap over cases", "level": LEVEL, "draws": RESAMPLES, "seed": seed},
+    }
+    scored = summarise({id: case.scores for id, case in cases.items()}, names, seed=seed)
+    scored["extents"] = {id: {"diagonal_mm": c.diagonal_mm, "volume_ml": c.volume_ml} for id, c in cases.items()}
+    scored["settings"] = settings
+    if lesions is not None:
+        settings["lesions"] = {"overlap": lesions.overlap, "edges_ml": lesions.edges_ml or "quartiles"}
+        scored["lesions"] = _summarise_lesions({id: c.lesions for id, c in cases.items()}, names, lesions, seed)
+    return scored
 
 
-def evaluate_arrays(
-    prediction: np.ndarray,
-    truth: np.ndarray,
-    spacing_mm: Spacing,
-    *,
-    labels: Sequence[int] | Mapping[int, str] = (),
-    tolerance_mm: Real = 1.0,
-) -> Scores:
-    """Scores of one case; a volume one voxel thick is scored as the image that it is.
-
-    Args:
-        prediction: Label map, whole numbers from 0 up.
-        truth: Label map of the same shape.
-        spacing_mm: Voxel size per axis.
-        labels: Labels to score beside those found in either map.
-        tolerance_mm: Of the surface Dice.
-
-    Returns:
-        ``{label: {metric: value}}`` in label order, to be given to `summarise`.
-
-    Raises:
-        InputError: As `saccade.metrics.score_labels`.
-    """
-    a, b = as_labels("evaluate_arrays", prediction), as_labels("evaluate_arrays", truth)
-    wanted = sorted({*labels, *labels_in(a), *labels_in(b)})
-    thin = [axis for axis, size in enumerate(b.shape) if size == 1]
-    if a.shape != b.shape or len(thin) == b.ndim:
-        thin = []
-    spacing = np.asarray(spacing_mm, dtype=float)
-    scores = score_labels(
-        a.squeeze(tuple(thin)), b.squeeze(tuple(thin)), wanted, [*np.delete(spacing, thin)], tolerance_mm=tolerance_mm
-    )
-    for metrics in scores.values():  # an image counts as 1 mm thick, this one is as thick as its slice
-        metrics["volume_error_ml"] *= float(np.prod(spacing[thin]))
-    return scores
-
-
-def summarise(scores: Mapping[str, Scores], label_names: Mapping[int, str]) -> dict[str, Any]:
-    """The result of `evaluate_folders` from the scores of each case.
+def summarise(scores: Mapping[str, Scores], label_names: Mapping[int, str], *, seed: int = 0) -> dict[str, Any]:
+    """Cases, summary and intervals of `evaluate_folders` from the scores of each case.
 
     Args:
         scores: Case -> what `evaluate_arrays` gives.
         label_names: Label value -> organ.
+        seed: Of the draws of the intervals.
 
     Raises:
         InputError: If there is no case or no label, or two labels would have one name.
@@ -130,7 +146,64 @@ def summarise(scores: Mapping[str, Scores], label_names: Mapping[int, str]) -> d
     cases = {
         id: {organ: dict(case.get(label, unscored)) for label, organ in organs.items()} for id, case in scores.items()
     }
-    return {"cases": cases, "summary": aggregate(cases)}
+    return {"cases": cases, "summary": aggregate(cases), "intervals": confidence_intervals(cases, seed=seed)}
+
+
+def _jobs(
+    pairs: Pairs, names: Mapping[int, str], tolerance_mm: Real, missing: str, lesions: LesionSettings | None
+) -> dict[str, CaseJob]:
+    """What is to be done for each case, in order of id."""
+    sources: dict[str, tuple[Path | None, Case]] = dict(pairs.found)
+    if missing == "worst":
+        sources |= {case.id: (None, case) for case in pairs.missing}
+    wanted = () if lesions is None else _lesion_labels(lesions.organs, names)
+    maps: dict[str, dict[int, Path | None]] = {}
+    if lesions is not None and lesions.probabilities is not None:
+        if wanted is None and not names:
+            raise InputError(f"lesions: name the organs whose probabilities lie in {lesions.probabilities}.")
+        organs = {label: names.get(label, str(label)) for label in (names if wanted is None else wanted)}
+        maps = find_probabilities(lesions.probabilities, {id: path for id, (path, _) in sources.items()}, organs)
+    return {
+        id: CaseJob(
+            case=case,
+            predicted=path,
+            labels=tuple(names),
+            tolerance_mm=tolerance_mm,
+            lesions=wanted,
+            overlap=OVERLAP if lesions is None else lesions.overlap,
+            probabilities=maps.get(id, {}),
+        )
+        for id, (path, case) in sorted(sources.items())
+    }
+
+
+def _lesion_labels(organs: Sequence[str], names: Mapping[int, str]) -> tuple[int, ...] | None:
+    """The labels of these organs in label order; None for all there are."""
+    if ALL in organs:
+        return None
+    labels = {organ: label for label, organ in names.items()}
+    for organ in organs:
+        if organ not in labels:
+            if not organ.isdecimal() or int(organ) < 1 or int(organ) in names:
+                raise unknown_name("lesions", "organ", organ, [*labels, ALL])
+            labels[organ] = int(organ)
+    return tuple(sorted({labels[organ] for organ in organs}))
+
+
+def _summarise_lesions(
+    cases: Mapping[str, Mapping[int, CaseLesions]], names: Mapping[int, str], settings: LesionSettings, seed: int
+) -> dict[str, Any]:
+    """``{organ: {"summary", "cases", "froc"}}``; a case without the label has no lesion of it and no false alarm."""
+    result: dict[str, Any] = {}
+    for label in sorted({label for case in cases.values() for label in case}):
+        nothing = CaseLesions.nothing()
+        found = {id: case.get(label, nothing) for id, case in cases.items()}
+        summary = summarise_lesions({id: c.scores for id, c in found.items()}, edges_ml=settings.edges_ml, seed=seed)
+        organ = result[names.get(label, str(label))] = {"summary": summary}
+        organ["cases"] = {id: as_json(case) for id, case in found.items()}
+        if all(case.counts for case in found.values()):
+            organ["froc"] = froc({id: case.counts for id, case in found.items()}, summary["n_lesions"])
+    return result
 
 
 def _report_unpaired(pairs: Pairs, predictions: Path, missing: str, say: Callable[[str], None] | None) -> None:
@@ -146,40 +219,3 @@ def _report_unpaired(pairs: Pairs, predictions: Path, missing: str, say: Callabl
         say(f"no prediction for {absent}: " + ("counted as empty" if missing == "worst" else "left out"))
     if pairs.extra:
         say(f"no truth for {', '.join(pairs.extra)}: left out")
-
-
-def _read_pair(predicted: Path | None, case: Case) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
-    """Two label maps on one grid, and its spacing; no prediction is a prediction of nothing."""
-    true = _read_truth(case)
-    if predicted is None:
-        labels = _labels(true, case)
-        return np.zeros_like(labels), labels, true.spacing_mm
-    guess = read_volume(predicted)
-    if not same_grid(guess, true, GRID_TOLERANCE_MM):
-        turned, true = to_canonical(guess), to_canonical(true)
-        if not same_grid(turned, true, GRID_TOLERANCE_MM):
-            raise InputError(
-                f"case {case.id}: {predicted} must lie on the grid of {case.label}, "
-                f"{_grid(_read_truth(case))}, got {_grid(guess)}."
-            )
-        guess = turned
-    return _labels(guess, case), _labels(true, case), true.spacing_mm
-
-
-def _read_truth(case: Case) -> Volume:
-    """The true label map; through its image where only that says how it lies."""
-    label = load_case(case)[1] if case.flip_label_y else read_volume(case.label) if case.label else None
-    if label is None:
-        raise InputError(f"case {case.id}: must have a label map, got none.")
-    return label
-
-
-def _labels(volume: Volume, case: Case) -> np.ndarray:
-    if volume.channels > 1:
-        raise InputError(f"case {case.id}: {volume.source} must hold one label per voxel, got {volume.channels}.")
-    return as_labels(f"case {case.id}: {volume.source}", volume.array)
-
-
-def _grid(volume: Volume) -> str:
-    rows = "; ".join(" ".join(f"{value:.6g}" for value in row) for row in volume.affine[:3])
-    return f"shape {volume.shape} affine [{rows}]"

@@ -1,10 +1,13 @@
 """Which prediction belongs to which truth, and what the labels are called."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from saccade.data.layout_labels import BTCV_LABELS, parse_label_names, read_label_names
-from saccade.data.layout_names import match_ids, volumes_in
+from saccade.data.layout_names import match_ids, stem, volumes_in
 from saccade.data.layouts import Case, case_id, find_dataset, pair_cases
 from saccade.errors import InputError
 from saccade.files import read_json
@@ -68,6 +71,45 @@ def names_beside(folder: Path) -> dict[int, str]:
                 return parse_label_names(str(path), content["labels"], content.get("regions_class_order"))
     is_btcv = folder.name == "label" and (folder.parent / "img").is_dir()
     return dict(BTCV_LABELS) if is_btcv else {}
+
+
+def find_probabilities(
+    folder: Path, predicted: Mapping[str, Path | None], organs: Mapping[int, str]
+) -> dict[str, dict[int, Path | None]]:
+    """The probability maps of every case, ``<case>/<organ>.nii.gz`` as `saccade predict` writes or ``<case>_<organ>``.
+
+    Letter case, spaces and signs in the names do not matter. A case without a prediction may be without maps too,
+    which is None.
+
+    Args:
+        folder: Where they lie.
+        predicted: Case id -> its predicted label map, after whose name the maps may be called too.
+        organs: Label -> name, those for which maps must be there.
+
+    Raises:
+        InputError: If there is no such folder, or a map is missing.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: must be a folder of probability maps, there is none.")
+    files = {(_plain(stem(path)),): path for path in volumes_in(folder)}
+    for place in (place for place in folder.iterdir() if place.is_dir()):
+        files |= {(_plain(place.name), _plain(stem(path))): path for path in volumes_in(place)}
+    maps: dict[str, dict[int, Path | None]] = {}
+    for id, path in predicted.items():
+        cases = [id, *([] if path is None else [stem(path)])]
+        maps[id] = {}
+        for label, organ in organs.items():
+            names = product(cases, (organ, f"{organ}_{label}"))  # the latter where two organs' files had one name
+            keys = [key for case, name in names for key in ((_plain(case), _plain(name)), (_plain(f"{case}_{name}"),))]
+            found = [files[key] for key in keys if key in files]
+            if not found and path is not None:
+                raise InputError(f"{folder}: must hold a map for every case and organ, got no {id}/{organ}.nii.gz.")
+            maps[id][label] = found[0] if found else None
+    return maps
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
 
 
 def _in_folder(predictions: Path, truth: Path) -> Pairs:
