@@ -1,32 +1,14 @@
 """Which patches are trained on is decided by seed, epoch, position and case alone."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from patches import cases, config, same
 from tiny import save
 
-from saccade.data.layouts import Case, find_dataset
+from saccade.data.layouts import Case
 from saccade.errors import InputError
-from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.dataset import EpochSampler, Patches, PreparedCases
-
-
-def config(**training) -> SegmentationConfig:
-    data = {"root": ".", "label_names": {1: "ball"}, "patch_size": (5, 3, 7), "intensity": {"kind": "z_score"}}
-    augmentation = {"noise": 0.1, "flip_axes": (0,)}
-    return SegmentationConfig.parse(
-        {"system": "unet", "data": data, "augmentation": augmentation, "training": training}, "test"
-    )
-
-
-def cases(pairs: Path) -> list[Case]:
-    return find_dataset(pairs).labelled()
-
-
-def same(a, b) -> bool:
-    return torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
 
 
 def test_an_item_is_the_same_whoever_asks_and_when(pairs) -> None:
@@ -42,7 +24,7 @@ def test_an_item_is_the_same_whoever_asks_and_when(pairs) -> None:
 
 
 def test_keeping_cases_in_memory_changes_nothing_but_the_time(pairs, monkeypatch) -> None:
-    kept, made_anew = (PreparedCases(cases(pairs), config(), memory_bytes=size) for size in (2**30, 0))
+    kept, made_anew = (PreparedCases(cases(pairs), config(cache_memory_gb=size)) for size in (1, 0))
     assert all(same(Patches(kept)[(0, n, n)], Patches(made_anew)[(0, n, n)]) for n in range(5))
     monkeypatch.setattr("saccade.tasks.segmentation.dataset.load_case", None)
     assert kept[3][0].shape == (1, 17, 13, 11)

@@ -103,6 +103,8 @@ class Training(Settings):
     validate_every: int = Field(1, ge=1, description="epochs between validations")
     patience: int | None = Field(None, ge=1, description="validations without progress before stopping early")
     keep: Literal["best", "last"] = Field("best", description="weights kept: of the best validation, or the latest")
+    cache: Path | None = Field(None, description="folder where prepared cases are kept for this and other runs")
+    cache_memory_gb: float = Field(8.0, ge=0, description="memory for prepared cases; those beyond are read again")
     workers: int = Field(0, ge=0, description="processes that prepare patches; 0 uses the training process")
     seed: int = 0
     init_from: Path | None = Field(
@@ -118,7 +120,7 @@ class Training(Settings):
     )
     extensions: tuple[Extension, ...] = Field((), description="earlier plans, oldest first; written by --extend")
 
-    @field_validator("init_from")
+    @field_validator("init_from", "cache")
     @classmethod
     def _from_anywhere(cls, path: Path | None) -> Path | None:
         return path.resolve() if path else None

@@ -9,24 +9,27 @@ from torch.utils.data import Dataset, Sampler
 from saccade.data.layouts import Case, load_case
 from saccade.data.prepare import Normalise, check_channels, prepare_image, prepare_labels
 from saccade.tasks.segmentation.augment import draw_view, take_view
+from saccade.tasks.segmentation.cache import PreparedCache
 from saccade.tasks.segmentation.config import SegmentationConfig
 
 FOREGROUND_SAMPLES = 2000  # remembered labelled voxels per class and case, enough to centre patches on
 
 
 class PreparedCases(Dataset):
-    """Cases, decoded and prepared once and kept in memory.
+    """Cases, decoded and prepared once and kept in memory or, with ``training.cache``, in files.
 
     Args:
         cases: Labelled cases.
-        config: Preparation.
-        memory_bytes: Prepared cases beyond this are made anew each time they are asked for.
+        config: Preparation, and where the prepared cases are kept. Without a folder, cases beyond
+            ``training.cache_memory_gb`` are made anew each time they are asked for; with one they are read from there.
     """
 
-    def __init__(self, cases: Sequence[Case], config: SegmentationConfig, *, memory_bytes: int = 8 * 2**30) -> None:
+    def __init__(self, cases: Sequence[Case], config: SegmentationConfig) -> None:
         self.cases, self.config = list(cases), config
         self.spacing_mm = config.data.spacing_mm or (1.0, 1.0, 1.0)
-        self._left = memory_bytes
+        folder = config.training.cache
+        self._cache = None if folder is None else PreparedCache(folder, config)
+        self._left = int(config.training.cache_memory_gb * 2**30)
         self._kept: dict[int, tuple[Tensor, Tensor, list[Tensor]]] = {}
 
     def __len__(self) -> int:
@@ -36,7 +39,7 @@ class PreparedCases(Dataset):
         """Image (c, i, j, k), class indices (i, j, k) and, for each class present, voxels that carry it (n, 3)."""
         if index in self._kept:
             return self._kept[index]
-        prepared = self._prepare(self.cases[index], index)
+        prepared = self._from_cache(index) or self._prepare(self.cases[index])
         size = sum(part.nbytes for part in (prepared[0], prepared[1], *prepared[2]))
         if size <= self._left:
             self._left -= size
@@ -52,7 +55,17 @@ class PreparedCases(Dataset):
         for index in range(len(self)):
             self[index]
 
-    def _prepare(self, case: Case, index: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def _from_cache(self, index: int) -> tuple[Tensor, Tensor, list[Tensor]] | None:
+        """From the folder, once it has been put there; None without a folder."""
+        if self._cache is None:
+            return None
+        case = self.cases[index]
+        if (found := self._cache.read(case)) is None:
+            self._cache.write(case, self._prepare(case))
+            found = self._cache.read(case)
+        return found
+
+    def _prepare(self, case: Case) -> tuple[Tensor, Tensor, list[Tensor]]:
         data = self.config.data
         volume, label = load_case(case)
         if label is None:
@@ -60,7 +73,7 @@ class PreparedCases(Dataset):
         check_channels(volume, data.channels, case.id)
         image, _ = prepare_image(volume, spacing_mm=data.spacing_mm, normalise=Normalise(**data.intensity.model_dump()))
         classes = prepare_labels(label, tuple(image.shape[1:]), self.config.classes)
-        generator = torch.Generator().manual_seed(index)
+        generator = torch.Generator().manual_seed(0)  # the same for a case wherever it stands in a list
         places = []
         for value in range(1, len(self.config.classes)):
             voxels = torch.nonzero(classes == value)
