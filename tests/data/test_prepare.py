@@ -14,12 +14,13 @@ from saccade.data.prepare import (
     check_channels,
     prepare_image,
     prepare_labels,
+    prepared_grid,
     resample,
     resample_labels,
     resampled_shape,
-    restore,
-    restore_array,
+    scan_view,
 )
+from saccade.data.restore import BlockRestorer
 from saccade.data.volume import Volume
 from saccade.errors import InputError
 
@@ -35,6 +36,15 @@ def oriented(order, signs, spacing=(0.9, 1.3, 2.1)) -> np.ndarray:
     return affine
 
 
+def back(image: torch.Tensor, grid: Grid) -> np.ndarray:
+    """The first channel on the scan's own grid."""
+    array = np.full(grid.source.shape, np.nan, np.float32)
+    whole = tuple(slice(0, size) for size in image.shape[1:])
+    for place, values in BlockRestorer(image.shape[1:], grid.canonical_shape).push(whole, image):
+        scan_view(array, grid)[place] = values[0].numpy()
+    return array
+
+
 def position(weight: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """Centre of mass in mm."""
     index = [float((grid * weight).sum() / weight.sum()) for grid in np.indices(weight.shape)]
@@ -46,7 +56,7 @@ def test_there_and_back_in_all_orientations(order, signs) -> None:
     array = np.arange(5 * 7 * 11, dtype=np.float32).reshape(5, 7, 11)
     scan = Volume(array, oriented(order, signs))
     image, grid = prepare_image(scan, spacing_mm=None, normalise=AS_IT_IS)
-    np.testing.assert_array_equal(restore_array(restore(image, grid)[0].numpy(), grid), array)
+    np.testing.assert_array_equal(back(image, grid), array)
     # right, anterior, superior: the sizes stand in the order of the world's axes
     sizes = [0, 0, 0]
     for axis in range(3):
@@ -65,9 +75,9 @@ def test_a_blob_keeps_its_place_in_the_world_when_resampled(orientation, spacing
     array = np.exp(-((np.moveaxis(np.indices((23, 19, 17)), 0, -1) - centre) ** 2).sum(-1) / 18).astype(np.float32)
     scan = Volume(array, affine)
     image, grid = prepare_image(scan, spacing_mm=spacing, normalise=AS_IT_IS)
-    back = restore_array(restore(image, grid)[0].numpy(), grid)
-    assert back.shape == array.shape
-    assert np.linalg.norm(position(back**2, affine) - position(array**2, affine)) < 0.25
+    assert prepared_grid(scan, spacing)[0] == tuple(image.shape[1:])
+    assert prepared_grid(scan, spacing)[1].canonical_shape == grid.canonical_shape
+    assert np.linalg.norm(position(back(image, grid) ** 2, affine) - position(array**2, affine)) < 0.25
     # and on the prepared grid: the outer faces stay, so voxel n's middle is at (n + 1/2) x step from the first face
     step = np.array(grid.canonical_shape) / np.array(image.shape[1:])
     weight = image[0].double().numpy() ** 2
@@ -134,6 +144,18 @@ def test_intensities_by_hand() -> None:
 @pytest.mark.parametrize("shape", [(1, 3, 5, 7), (1, 1, 1, 1)])
 def test_a_constant_image_gives_zeros_not_nan(kind, shape) -> None:
     assert Normalise(kind)(torch.full(shape, 7.0)).abs().max() == 0
+
+
+def test_preparation_leaves_the_scan_as_it_is() -> None:
+    # float32 in canonical order is not copied on its way in
+    scan = Volume(np.random.default_rng(0).normal(0, 50, (3, 5, 7)).astype(np.float32), np.eye(4))
+    before = scan.array.copy()
+    for normalise in (
+        Normalise("ct_window", low=-9.0, high=9.0, mean=2.0, std=3.0),
+        *map(Normalise, ("z_score", "min_max")),
+    ):
+        prepare_image(scan, spacing_mm=None, normalise=normalise)
+        np.testing.assert_array_equal(scan.array, before)
 
 
 def test_channels_come_first() -> None:

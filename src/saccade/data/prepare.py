@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Num
+from nibabel.orientations import apply_orientation, io_orientation
 from torch import Tensor
 from torch.nn import functional as F
 
-from saccade.data.orient import from_canonical, to_canonical
+from saccade.data.orient import to_canonical
 from saccade.data.volume import Volume
 from saccade.errors import InputError
 
@@ -29,13 +30,25 @@ def prepare_image(
     """Bring a scan to RAS axis order, the wanted voxel size (mm) and prepared values.
 
     Returns:
-        The image, float32, channels first, and what `restore_labels` needs to go back.
+        The image, float32, channels first, and what `scan_view` needs to go back.
     """
     canonical = to_canonical(volume)
-    array = np.asarray(canonical.array, dtype=np.float32)
-    image = torch.from_numpy(array[None] if array.ndim == 3 else np.moveaxis(array, -1, 0).copy())
-    image = resample(image, resampled_shape(canonical, spacing_mm), "trilinear")
-    return normalise(image), Grid(volume, canonical.shape)
+    grid, shape = Grid(volume, canonical.shape), resampled_shape(canonical, spacing_mm)
+    image = _channels_first(canonical.array)
+    del canonical  # each copy goes as soon as the next is made
+    image = resample(image, shape, "trilinear")
+    return normalise(image), grid
+
+
+def prepared_grid(volume: Volume, spacing_mm: tuple[float, ...] | None) -> tuple[tuple[int, ...], Grid]:
+    """The shape that `prepare_image` would give, and its grid; no voxel is touched."""
+    canonical = to_canonical(volume.like(np.broadcast_to(np.uint8(0), volume.shape)))
+    return resampled_shape(canonical, spacing_mm), Grid(volume, canonical.shape)
+
+
+def _channels_first(array: np.ndarray) -> Float[Tensor, "c i j k"]:
+    array = np.asarray(array, dtype=np.float32)
+    return torch.from_numpy(array[None] if array.ndim == 3 else np.moveaxis(array, -1, 0).copy())
 
 
 def prepare_labels(volume: Volume, shape: tuple[int, ...], classes: list[int]) -> Num[Tensor, "i j k"]:
@@ -47,14 +60,9 @@ def prepare_labels(volume: Volume, shape: tuple[int, ...], classes: list[int]) -
     return resample_labels(indices, shape, len(classes))
 
 
-def restore(values: Num[Tensor, "c i j k"], grid: Grid) -> Num[Tensor, "c i2 j2 k2"]:
-    """Resample maps from the prepared grid to the scan's own voxels, still in canonical axis order."""
-    return resample(values, grid.canonical_shape, "trilinear")
-
-
-def restore_array(array: np.ndarray, grid: Grid) -> np.ndarray:
-    """Turn an array on the canonical grid, shape (i, j, k), into the scan's own axis order."""
-    return from_canonical(array, grid.source)
+def scan_view(array: np.ndarray, grid: Grid) -> np.ndarray:
+    """An array on the scan's own grid, seen in canonical axis order: writing to it writes there."""
+    return apply_orientation(array, io_orientation(grid.source.affine))
 
 
 def resampled_shape(volume: Volume, spacing_mm: tuple[float, ...] | None) -> tuple[int, ...]:
@@ -101,14 +109,15 @@ class Normalise:
 
     def __call__(self, image: Float[Tensor, "c i j k"]) -> Float[Tensor, "c i j k"]:
         if self.kind == "ct_window":
-            return (image.clamp(self.low, self.high) - self.mean) / self.std
+            # in place behind the first step, which makes a copy: a large scan is held once, not three times
+            return image.clamp(self.low, self.high).sub_(self.mean).div_(self.std)
         flat = image.flatten(1)
         column = (-1,) + (1,) * (image.ndim - 1)
         if self.kind == "z_score":
             spread = flat.std(1, correction=0).clamp_min(MINIMUM_STD)
-            return (image - flat.mean(1).reshape(column)) / spread.reshape(column)
+            return (image - flat.mean(1).reshape(column)).div_(spread.reshape(column))
         low, high = flat.amin(1), flat.amax(1)
-        return (image - low.reshape(column)) / (high - low).clamp_min(MINIMUM_STD).reshape(column) * 255
+        return (image - low.reshape(column)).div_((high - low).clamp_min(MINIMUM_STD).reshape(column)).mul_(255)
 
 
 def check_channels(volume: Volume, channels: int, where: str) -> None:

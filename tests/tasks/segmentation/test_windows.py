@@ -1,6 +1,5 @@
-"""A volume in windows comes back as it was, whatever its size; every voxel is seen; the work is said."""
+"""A volume in windows comes back as it was, whatever its size and piece by piece; the work is said."""
 
-import itertools
 import math
 
 import pytest
@@ -9,33 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from saccade.tasks.segmentation.windows import FLOOR, apply_windows, gaussian_weight, window_starts
+from saccade.errors import RunError
+from saccade.tasks.segmentation.tiling import Tiling
+from saccade.tasks.segmentation.windows import FLOOR, apply_windows, blend_windows, gaussian_weight
 
 SIZES = st.tuples(*[st.integers(1, 13)] * 3)
 PATCHES = st.tuples(*[st.integers(1, 7)] * 3)
 OVERLAPS = st.sampled_from([0.0, 0.25, 0.5, 0.6, 0.75])
-
-
-def test_windows_of_one_axis_by_hand() -> None:
-    # 11 voxels in windows of 4 that share a half: steps of at most 2 over 7 voxels of room: 5 windows, 7/4 apart
-    assert [start[0] for start in window_starts([11], [4], 0.5)] == [0, 2, 4, 5, 7]
-    assert window_starts([3, 5], [4, 5], 0.5) == [(0, 0)]
-    assert window_starts([8], [4], 0.0) == [(0,), (4,)]
-
-
-@settings(max_examples=60, deadline=None)
-@given(SIZES, PATCHES, OVERLAPS)
-def test_windows_lie_inside_cover_all_and_overlap_enough(size, patch, overlap) -> None:
-    seen = torch.zeros(size)
-    starts = window_starts(size, patch, overlap)
-    for start in starts:
-        assert all(s >= 0 and (s + w <= n or w > n) for s, w, n in zip(start, patch, size, strict=True))
-        seen[tuple(slice(s, s + w) for s, w in zip(start, patch, strict=True))] += 1
-    assert seen.min() >= 1
-    for axis, width in enumerate(patch):
-        along = sorted({start[axis] for start in starts})
-        steps = [b - a for a, b in itertools.pairwise(along)]
-        assert all(width - step >= min(width - 1, math.ceil(width * overlap)) for step in steps)
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,3 +63,28 @@ def test_progress_counts_windows_and_nothing_is_differentiated() -> None:
     )
     assert told == [(3, 4), (4, 4)]
     assert out.is_inference()
+
+
+@torch.inference_mode()
+def test_pieces_come_when_they_are_finished_and_sums_may_be_halved() -> None:
+    image = torch.rand(1, 5, 7, 24, generator=torch.Generator().manual_seed(0))
+    calls, seen = [], torch.zeros(5, 7, 24)
+    tiling = Tiling(image.shape[1:], (5, 7, 8), 0.5)
+    for place, (same,) in blend_windows(lambda x: [calls.append(0) or x], image, tiling):
+        seen[place] += 1
+        # windows begin at 0, 4, 8, 12, 16: after n of them all before 4 n is given away
+        assert place[2].stop <= (4 * len(calls) if len(calls) < 5 else 24)
+        torch.testing.assert_close(same, image[(slice(None), *place)])
+    assert seen.min() == seen.max() == 1
+    halves = [torch.finfo(torch.float16).eps * 4, 0.0]
+    for place, (same,) in blend_windows(lambda x: [x], image, tiling, sums=torch.float16):
+        torch.testing.assert_close(same, image[(slice(None), *place)], rtol=halves[0], atol=1e-6)
+        halves[1] = max(halves[1], float((same - image[(slice(None), *place)]).abs().max()))
+    assert halves[1] > 1e-5  # they were halved indeed
+
+
+def test_half_precision_sums_that_overflow_are_no_labels() -> None:
+    tiling = Tiling((4, 4, 4), (4, 4, 4), 0.5)
+    with pytest.raises(RunError) as error:
+        list(blend_windows(lambda x: [x + 1e6], torch.zeros(1, 4, 4, 4), tiling, sums=torch.float16))
+    assert str(error.value) == "predict: a score is too large for half-precision sums. Allow more memory."
