@@ -10,7 +10,7 @@ from saccade.report.resample import Shape, mean_to, shown_shape
 
 LEVELS = 256
 # In-plane size and grey levels, from the best to what is always small enough; a CT never gets below 256 pixels.
-_CANDIDATES = ((512, 256), (384, 256), (320, 256), (256, 256), (256, 128), (256, 64), (256, 32), (256, 16))
+_CANDIDATES = ((512, 256), (384, 256), (320, 256), (256, 256), (256, 192), (256, 128), (256, 64), (256, 32), (256, 16))
 _SLABS, _SLAB = 4, 6  # what the size is judged by: that many stacks of that many shown slices
 # Steps in HU between grey levels: fine where soft tissues differ, coarse in lung, bone and metal.
 _CT_STEPS = ((-1024, 16.0), (-200, 4.0), (300, 20.0), (1500, 83.0))

@@ -149,9 +149,11 @@ def _greys(
     if intensity.get("kind") == "ct_window":
         levels = ct_levels()
         windows = [*CT_WINDOWS, ("full", max(lowest, levels[0]), min(highest, levels[-1]))]
-        ends = intensity.get("low"), intensity.get("high")
-        if all(isinstance(end, int | float) for end in ends) and ends not in [window[1:] for window in windows]:
-            windows.append(("as trained", *map(float, ends)))
+        trained = intensity.get("low"), intensity.get("high")
+        if isinstance(trained[0], int | float) and isinstance(trained[1], int | float):
+            window = ("as trained", float(trained[0]), float(trained[1]))
+            if window[1:] not in [known[1:] for known in windows]:
+                windows.append(window)
         return levels, "HU", windows
     levels = np.linspace(lowest, max(highest, lowest + 1e-6), LEVELS)
     return levels, "", [("1 to 99 %", low, high), ("full", lowest, highest)]
