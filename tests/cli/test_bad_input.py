@@ -25,7 +25,8 @@ def fails(capfd):
         capfd.readouterr()
         found = main([str(argument) for argument in arguments])
         out, err = capfd.readouterr()
-        lines = err.splitlines()
+        # what is said before a scan's work begins is no error
+        lines = [line for line in err.splitlines() if ": memory expected at most " not in line]
         assert (found, len(lines), out) == (code, 1, ""), err
         assert lines[0].startswith("saccade: ")
         return lines[0].removeprefix("saccade: ")
@@ -266,8 +267,10 @@ def test_a_bad_scan_behind_a_good_one_keeps_the_good_one(trained, tmp_path, capf
     assert main(["predict", str(trained), str(good.parent), "--out", str(tmp_path / "out")]) == 2
     out, err = capfd.readouterr()
     assert out == f"{tmp_path}/out/a.nii.gz\n"
-    assert err == f"saccade: {bad}: voxels must be finite numbers, found NaN or infinity.\n"
-    assert files(tmp_path / "out") == {"a.nii.gz", "labels.ctbl", "labels.json", "labels.label", "volumes.csv"}
+    assert err.splitlines()[-1] == f"saccade: {bad}: voxels must be finite numbers, found NaN or infinity."
+    assert files(tmp_path / "out") == {
+        "a.nii.gz", "labels.ctbl", "labels.json", "labels.label", "records/a.json", "volumes.csv",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("shape", [(17, 13, 1), (1, 13, 11), (3, 2, 5), (1, 1, 2), (40, 3, 9)])

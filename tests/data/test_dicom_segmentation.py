@@ -45,6 +45,7 @@ def save_series(folder: Path, positions, *, turn=STRAIGHT, bare: bool = False) -
         data.ImagePositionPatient = [round(float(x), 6) for x in positions[n]]
         data.ImageOrientationPatient = [round(float(x), 9) for x in turn[:, :2].T.ravel()]
         data.PixelSpacing, data.SliceThickness = [3, 2], 4
+        data.SpacingBetweenSlices = 1  # which is wrong, as it is in some files
         data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
         data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
         data.PixelData = np.full(SIZE[::-1], n, "<i2").tobytes()

@@ -1,4 +1,4 @@
-"""`saccade predict`: labels, attention maps and volumes of scans."""
+"""`saccade predict`: labels, attention maps, probabilities and volumes of scans."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,36 +13,91 @@ def predict(
     attention: Annotated[
         bool, typer.Option("--attention", help="Also write each gate's map on the scan's grid.")
     ] = False,
+    probabilities: Annotated[
+        list[str] | None,
+        typer.Option("--probabilities", help="Also write the probability of this organ; repeatable, 'all' for all."),
+    ] = None,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Also write the entropy of the probabilities, in nats.")
+    ] = False,
+    ensemble: Annotated[
+        list[Path] | None,
+        typer.Option("--ensemble", help="Another run whose probabilities are averaged with RUN's; repeatable."),
+    ] = None,
+    clean_up: Annotated[
+        str | None,
+        typer.Option(
+            "--clean-up",
+            help="Remove stray pieces by the rules in this file; 'auto': RUN/clean_up.json, made from RUN/validation.",
+        ),
+    ] = None,
+    dicom_seg: Annotated[
+        bool, typer.Option("--dicom-seg", help="Also write labels of DICOM series as DICOM Segmentation.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Also do scans that are finished.")] = False,
+    max_memory: Annotated[
+        str | None, typer.Option("--max-memory", help="Memory that may be used, e.g. 4GB or 512MB.")
+    ] = None,
     mirror: Annotated[
         str | None, typer.Option("--mirror", help="Axes to average mirror images over, e.g. 0,1; '' for none.")
     ] = None,
     overlap: Annotated[float | None, typer.Option("--overlap", help="Overlap of windows, 0 up to 1.")] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", help="package.module:Network, for a run of a network of your own.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")] = "cpu",
 ) -> None:
     """Segment scans; results lie on each scan's own grid.
 
+    Scans that are finished in --out are skipped, so a stopped command is continued by giving it again. Several commands
+    at once, or torchrun, share the scans out.
+
     Example: saccade predict run scan.nii.gz dicom_folder/ --out predictions --attention
     """
     from saccade.cli.bar import progress_bar
+    from saccade.cli.processes import device_of_process, share_of_process
+    from saccade.cli.size import parse_size
     from saccade.files import check_folder
     from saccade.runs import load
-    from saccade.tasks.segmentation.output import find_scans, predict_scans
+    from saccade.tasks.segmentation.cleanup import choose_clean_up
+    from saccade.tasks.segmentation.ensemble import ensemble_of
+    from saccade.tasks.segmentation.output import Wanted, find_scans, predict_scans
 
     check_folder(out)
+    limit = None if max_memory is None else parse_size("--max-memory", max_memory)
     changes: dict[str, object] = {}
     if mirror is not None:
         changes["mirror_axes"] = _axes(mirror)
     if overlap is not None:
         changes["overlap"] = overlap
-    predictor = load(run, device=device).with_inference(changes)
-    scans = find_scans(inputs)
+    place = device_of_process(device)
+    predictor = load(run, device=place, system=system).with_inference(changes)
+    if ensemble:
+        others = [load(other, device=place, system=system).with_inference(changes) for other in ensemble]
+        predictor = ensemble_of([predictor, *others])
+    scans = find_scans(inputs, apart_from=out)
     with progress_bar() as bar:
+
+        def say(text: str) -> None:
+            bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+        names = predictor.config.data.label_names
+        wanted = Wanted(
+            attention=attention,
+            probabilities=tuple(probabilities or ()),
+            uncertainty=uncertainty,
+            dicom_seg=dicom_seg,
+            clean_up=None if clean_up is None else choose_clean_up(clean_up, run, names, say),
+            max_memory=limit,
+        )
         task = bar.add_task("predicting", total=len(scans))
 
         def progress(name: str, done: int, windows: int, finished: int) -> None:
             bar.update(task, completed=finished + done / windows, description=name)
 
-        for path in predict_scans(predictor, scans, out, attention=attention, progress=progress):
+        for path in predict_scans(
+            predictor, scans, out, wanted, overwrite=overwrite, share=share_of_process(), progress=progress, say=say
+        ):
             typer.echo(str(path))
 
 

@@ -178,7 +178,9 @@ def _organ_codes() -> dict[str, list[str]]:
 
 def _sources(stack: Stack) -> list[pydicom.Dataset]:
     """Headers of the slices, with what anonymisation took away and the standard wants to be there."""
-    headers = [pydicom.dcmread(one.file, stop_before_pixels=True, force=True) for one in stack.slices]
+    headers: list[pydicom.Dataset] = [
+        pydicom.dcmread(one.file, stop_before_pixels=True, force=True) for one in stack.slices
+    ]
     first = headers[0]
     series = str(first.get("SeriesInstanceUID") or first.get("SOPInstanceUID"))
     for header in headers:
@@ -188,6 +190,9 @@ def _sources(stack: Stack) -> list[pydicom.Dataset]:
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
             if not header.get(keyword):
                 setattr(header, keyword, generate_uid(entropy_srcs=[series, keyword]))
+        # Some writers put 1 mm there whatever it is; highdicom works it out from the positions where nothing is said.
+        if "SpacingBetweenSlices" in header:
+            del header.SpacingBetweenSlices
     return headers
 
 
