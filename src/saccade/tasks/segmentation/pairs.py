@@ -91,7 +91,7 @@ def find_probabilities(
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: must be a folder of probability maps, there is none.")
-    files = {(_plain(stem(path)),): path for path in volumes_in(folder)}
+    files: dict[tuple[str, ...], Path] = {(_plain(stem(path)),): path for path in volumes_in(folder)}
     for place in (place for place in folder.iterdir() if place.is_dir()):
         files |= {(_plain(place.name), _plain(stem(path))): path for path in volumes_in(place)}
     maps: dict[str, dict[int, Path | None]] = {}
@@ -100,7 +100,9 @@ def find_probabilities(
         maps[id] = {}
         for label, organ in organs.items():
             names = product(cases, (organ, f"{organ}_{label}"))  # the latter where two organs' files had one name
-            keys = [key for case, name in names for key in ((_plain(case), _plain(name)), (_plain(f"{case}_{name}"),))]
+            keys: list[tuple[str, ...]] = []
+            for case, name in names:
+                keys += [(_plain(case), _plain(name)), (_plain(f"{case}_{name}"),)]
             found = [files[key] for key in keys if key in files]
             if not found and path is not None:
                 raise InputError(f"{folder}: must hold a map for every case and organ, got no {id}/{organ}.nii.gz.")
