@@ -11,6 +11,7 @@ from saccade.data.layouts import Case, Dataset
 from saccade.errors import InputError, unknown_name
 from saccade.files import check_folder, read_json, write_json
 from saccade.systems import find_implementation, is_own
+from saccade.tasks.backends import exported_network
 from saccade.tasks.devices import Devices, join, rank_of_process, together
 from saccade.tasks.initialise import initialise
 from saccade.tasks.parameters import freeze, rate_groups
@@ -173,7 +174,7 @@ def _take_part(devices: Devices, rank: int) -> None:
         fit(job, network, devices=devices, rank=rank, say=lambda text: None)
 
 
-def load(run: Path | str, *, device: str = "cpu", system: str | None = None) -> Predictor:
+def load(run: Path | str, *, device: str = "cpu", system: str | None = None, backend: str = "torch") -> Predictor:
     """Open a trained run.
 
     Nothing that a run's folder holds is executed, so a run that someone sent is safe to open. For a network of the
@@ -183,6 +184,7 @@ def load(run: Path | str, *, device: str = "cpu", system: str | None = None) -> 
         run: Its folder.
         device: Where to compute.
         system: ``package.module:Network``, for a run of such a network (the name may have changed since).
+        backend: What computes: ``torch``, or ``onnx`` or ``openvino`` with the file that ``saccade export`` made.
 
     Raises:
         InputError: If the folder is no run, its files are missing, damaged or of another version, or its network is one
@@ -192,6 +194,10 @@ def load(run: Path | str, *, device: str = "cpu", system: str | None = None) -> 
     if not run.is_dir():
         raise InputError(f"{run}: must be the folder of a run, there is no such folder.")
     config = _with_system(read_config(run), run, system)
+    if backend != "torch":
+        if device != "cpu":
+            raise InputError(f"predict: {backend} works on the processor here, got device {device}. Use cpu, or torch.")
+        return SegmentationPredictor(exported_network(run / "export", run / "model.safetensors", backend), config)
     network = load_weights(make_network(config), run / "model.safetensors")
     return SegmentationPredictor(network, config, device=device)
 

@@ -46,6 +46,9 @@ def predict(
         str | None, typer.Option("--system", help="package.module:Network, for a run of a network of your own.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    backend: Annotated[
+        str, typer.Option("--backend", help="torch, or onnx or openvino with what `saccade export` made.")
+    ] = "torch",
 ) -> None:
     """Segment scans; results lie on each scan's own grid.
 
@@ -71,9 +74,11 @@ def predict(
     if overlap is not None:
         changes["overlap"] = overlap
     place = device_of_process(device)
-    predictor = load(run, device=place, system=system).with_inference(changes)
+    predictor = load(run, device=place, system=system, backend=backend).with_inference(changes)
     if ensemble:
-        others = [load(other, device=place, system=system).with_inference(changes) for other in ensemble]
+        others = [
+            load(other, device=place, system=system, backend=backend).with_inference(changes) for other in ensemble
+        ]
         predictor = ensemble_of([predictor, *others])
     scans = find_scans(inputs, apart_from=out)
     with progress_bar() as bar:

@@ -3,6 +3,7 @@
 import copy
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -45,8 +46,9 @@ def for_inference(network: nn.Module) -> nn.Module:
                 _fold(module, first, second)
     for module in list(network.modules()):  # what has been folded by now
         if isinstance(module, UNet):
-            for level, encoder in enumerate(module.encoder):
-                module.decoder[level] = SplitDecoderLevel(module.decoder[level], encoder.second.conv.out_channels)
+            levels: Any = zip(module.encoder, module.decoder, strict=True)
+            for level, (encoder, decoder) in enumerate(list(levels)):
+                module.decoder[level] = SplitDecoderLevel(decoder, encoder.second.conv.out_channels)
             if isinstance(module.head, DeepSupervision):
                 module.head = MixedSupervision(module.head)
     for parameter in network.parameters():
@@ -65,7 +67,8 @@ class SplitDecoderLevel(nn.Module):
 
     def __init__(self, level: DecoderLevel, skip_channels: int) -> None:
         super().__init__()
-        self.up, first, self.second = level.up, level.conv.first, level.conv.second
+        conv: Any = level.conv  # a `DoubleConv`
+        self.up, first, self.second = level.up, conv.first, conv.second
         self.of_skip, self.of_low = copy.deepcopy(first.conv), copy.deepcopy(first.conv)
         self.of_skip.weight = nn.Parameter(first.conv.weight[:, :skip_channels].detach())
         self.of_low.weight = nn.Parameter(first.conv.weight[:, skip_channels:].detach())
@@ -91,6 +94,7 @@ class MixedSupervision(nn.Module):
         super().__init__()
         self.rise, self.classify = head.rise, nn.ModuleList()
         mix = head.mix.weight.detach().flatten(1).chunk(len(head.classify), 1)
+        classify: Any
         for level, (classify, block) in enumerate(zip(head.classify, mix, strict=True)):
             conv = copy.deepcopy(classify)
             weight, bias = classify.weight.detach(), classify.bias.detach()

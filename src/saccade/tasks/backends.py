@@ -85,6 +85,8 @@ def exported_network(out: Path, weights: Path, backend: str) -> nn.Module:
         raise unknown_name("predict", "backend", backend, list(BACKENDS))
     _need(backend)
     path, again = out / FORMATS[backend], f"Run: saccade export {weights.parent} --format {backend}"
+    if not weights.is_file():
+        raise InputError(f"{weights}: there is no such file. Restore it, or train again.")
     if not path.is_file() or not (out / ABOUT).is_file():
         raise InputError(f"{path}: there is no such file. {again}")
     if read_json(out / ABOUT).get(backend, {}).get("weights_sha256") != file_hash(weights):

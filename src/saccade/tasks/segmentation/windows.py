@@ -69,8 +69,8 @@ def blend_windows(
                 if index not in open_:
                     extent = [part.stop - part.start for part in tiling.box(index)]
                     open_[index] = _Piece(extent, [output.shape[1] for output in outputs], sums)
-                open_[index].add([output[(item, slice(None), *in_window)] for output in outputs],
-                                 weight[in_window], in_piece)  # fmt: skip
+                seen = [output[item][(slice(None), *in_window)] for output in outputs]
+                open_[index].add(seen, weight[in_window], in_piece)
             for index in tiling.finished(window):
                 place, inside = _cut(tiling.box(index), missing, shape)
                 piece = open_.pop(index)
