@@ -92,7 +92,9 @@ def leave_claim(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"machine": "another", "pid": 1}', "", "[]", f'{{"machine": "{this_machine()}", "pid": {os.getpid()}}}']
+    "text",
+    ['{"machine": "another", "pid": 1}', "", "[]", f'{{"machine": "{this_machine()}", "pid": {os.getpid()}}}'],
+    ids=["another machine", "empty", "no owner", "this process, of an earlier life"],
 )
 def test_an_owner_that_cannot_be_asked_is_dead_when_its_heart_stands_still(tmp_path, text) -> None:
     """On another machine; killed before it could write its name; a number that another process has by now."""

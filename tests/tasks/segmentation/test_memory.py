@@ -1,5 +1,6 @@
 """Memory that is promised: counted before, measured after, refused where it is not enough."""
 
+import os
 import re
 import subprocess
 import sys
@@ -197,12 +198,15 @@ def test_the_peak_is_far_below_the_plain_ways_and_as_expected(step: int, depth: 
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("the system does not tell how much memory was held")
     code = _MEASURE.format(tests=str(Path(__file__).parents[2]), step=step, depth=depth)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    # without a fixed threshold the allocator keeps freed blocks of this size for itself, now more, now less
+    fixed = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False, env=fixed
+    )
     assert done.returncode == 0, done.stderr
     ours, plain, expected, different = map(int, re.findall(r"\d+", done.stdout))
     assert different == 0
     scores = 60 * 4 * 96 * 64 * 64  # 94 MB; the plain way holds sums and quotients at once
     assert plain > 1.8 * scores
     assert ours < 0.9 * scores
-    # of so few MB the allocator keeps up to half as much again, from run to run
-    assert 0.4 * ours < expected < 2.5 * ours
+    assert 0.6 * ours < expected < 2.5 * ours
