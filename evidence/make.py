@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("system", choices=STUDIES)
     parser.add_argument("--data", type=Path, help="the Decathlon's hippocampus volumes, for attention-unet and unet")
     parser.add_argument("--work", type=Path, default=Path("runs/evidence"), help="where the runs' folders go")
-    parser.add_argument("--seconds", type=float, default=300, help="training time of each run")
+    parser.add_argument("--seconds", type=float, default=180, help="training time of each run")
     parser.add_argument("--first-folds", type=int, default=hippocampus.FOLDS, help="only so many of the five folds")
     options = parser.parse_args()
     if options.system in NEEDS_DATA and options.data is None:
