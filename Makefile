@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+DEV := .venv/.installed-for-development
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench evidence docs clean
@@ -11,32 +12,35 @@ help:  ## what can be made here
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt --editable .
 	touch $(STAMP)
+
+$(DEV): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt --editable '.[dev]'
+	touch $(DEV)
 
 demo: $(STAMP)  ## the main job on simulated abdomens: make, check, train, predict, evaluate, report
 	$(BIN)/saccade demo
 
-test: $(STAMP)  ## the tests
+test: $(DEV)  ## the tests
 	$(BIN)/python -m pytest -q
 
-lint: $(STAMP)  ## formatting, lint and types
+lint: $(DEV)  ## formatting, lint and types
 	$(BIN)/ruff format --check src tests benchmarks evidence docs
 	$(BIN)/ruff check src tests benchmarks evidence docs
 	$(BIN)/mypy
 
-format: $(STAMP)  ## put the code into the project's format
+format: $(DEV)  ## put the code into the project's format
 	$(BIN)/ruff format src tests benchmarks evidence docs
 	$(BIN)/ruff check --fix src tests benchmarks evidence docs
 
-bench: $(STAMP)  ## side-by-side timings, printed as ratios
+bench: $(DEV)  ## side-by-side timings, printed as ratios
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-evidence: $(STAMP)  ## evidence of one system: make evidence SYSTEM=attention-unet DATA=path
+evidence: $(DEV)  ## evidence of one system: make evidence SYSTEM=attention-unet DATA=path
 	$(BIN)/python evidence/make.py $(SYSTEM) $(if $(DATA),--data $(DATA))
 
-docs: $(STAMP)  ## pictures of the documentation, made by the code
+docs: $(DEV)  ## pictures of the documentation, made by the code
 	$(BIN)/python docs/make_pictures.py
 
 clean:  ## remove the environment and all that was made

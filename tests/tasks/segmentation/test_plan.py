@@ -11,7 +11,14 @@ from tiny import save
 from saccade.data.layouts import find_dataset
 from saccade.errors import InputError
 from saccade.systems.unet_settings import plan_unet
-from saccade.tasks.segmentation.plan import Fingerprint, plan_data, plan_patch, plan_pooling, take_fingerprint
+from saccade.tasks.segmentation.plan import (
+    Fingerprint,
+    plan_data,
+    plan_patch,
+    plan_pooling,
+    take_fingerprint,
+    value_window,
+)
 
 SHAPE = (13, 11, 7)
 
@@ -38,7 +45,7 @@ def test_ct_is_told_from_its_air(tmp_path) -> None:
     assert (seen.modality, seen.channels, seen.values) == ("CT", 1, (4, 9))
     assert seen.spacing_mm == (1.0, 1.0, 2.0)
     assert seen.shape == SHAPE
-    assert seen.percentiles == (40.0, 60.0)
+    assert seen.window == (40.0, 60.0)
     assert seen.mean == pytest.approx(50, abs=1)
     assert seen.std == pytest.approx(np.sqrt((21**2 - 1) / 12), abs=0.4)  # of 40..60, all equally likely
     planned = plan_data(found, seen, patch_voxels=10**6, volume_voxels=None)
@@ -46,6 +53,27 @@ def test_ct_is_told_from_its_air(tmp_path) -> None:
     assert (planned["intensity"]["low"], planned["intensity"]["high"]) == (40.0, 60.0)
     assert planned["label_names"] == {4: "label 4", 9: "label 9"}
     assert planned["patch_size"] == [8, 8, 7]  # 13 and 11 down to a multiple of 8; 7 slices stay 7
+
+
+def test_gas_in_one_organ_does_not_widen_the_window_of_all() -> None:
+    rng = np.random.default_rng(0)
+    liver, stomach = rng.normal(100, 10, (9000, 1)), rng.normal(40, 10, (1000, 1))
+    stomach[:200] = -900  # a fifth of the stomach, 2 percent of all
+    low, high = value_window(np.concatenate([liver, stomach]), np.repeat([6, 7], [9000, 1000]))
+    assert -60 < low < 0  # five of the stomach's own standard deviations below 40, its gas apart
+    assert 115 < high < 150
+
+
+@given(st.integers(0, 1000))
+def test_the_window_lies_within_the_percentiles_and_holds_every_median(seed) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(1, 4, 600)
+    values = rng.normal(rng.normal(0, 100, 4)[labels], rng.uniform(0, 30))[:, None]
+    low, high = value_window(values, labels)
+    lowest, highest = np.percentile(values, [0.5, 99.5])
+    assert lowest <= low <= high <= highest
+    for organ in range(1, 4):
+        assert low <= np.median(values[labels == organ]) <= high or (labels == organ).mean() < 0.01
 
 
 def test_mr_gets_z_scores(tmp_path) -> None:

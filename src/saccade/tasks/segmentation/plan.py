@@ -17,6 +17,7 @@ ANISOTROPIC = 3.0  # a slice thickness beyond this multiple of the in-plane voxe
 FEWEST_PATCH_VOXELS, MOST_PATCH_VOXELS = 2**17, 2**20  # what a CPU gets through, and holds in memory
 PATCH_PART = 64  # a quarter of a large volume along each axis
 MULTIPLE = 8  # patch sizes that three poolings divide waste nothing
+WINDOW_SPREADS = 5.0  # a CT window holds each organ's values up to so many standard deviations from its median
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Fingerprint:
         spacing_mm: Median voxel size along right, anterior, superior.
         shape: Median size in voxels of that spacing.
         modality: ``CT`` or anything else.
-        percentiles: 0.5 and 99.5 percent of the values inside labelled voxels.
-        mean, std: Of the values inside labelled voxels.
+        window: Lowest and highest value that matter inside labelled voxels.
+        mean, std: Of the values inside labelled voxels, clipped to the window.
         values: Label values found.
         channels: Images per case.
     """
@@ -36,7 +37,7 @@ class Fingerprint:
     spacing_mm: tuple[float, float, float]
     shape: tuple[int, int, int]
     modality: str
-    percentiles: tuple[float, float]
+    window: tuple[float, float]
     mean: float
     std: float
     values: tuple[int, ...]
@@ -53,7 +54,10 @@ def take_fingerprint(dataset: Dataset, cases: Sequence[Case]) -> Fingerprint:
         raise InputError(f"{dataset.root}: must have labelled cases to train on, found none.")
     step = max(1, len(cases) // LOOKED_AT)
     generator = np.random.default_rng(0)
-    spacings, extents, samples, air, values, channels = [], [], [], [], set[int](), set[int]()
+    spacings, extents, air, channels = [], [], [], set[int]()
+    samples: list[np.ndarray] = []
+    sampled_labels: list[np.ndarray] = []
+    values: set[int] = set()
     for case in cases[::step][:LOOKED_AT]:
         image, label = load_case(case)
         assert label is not None
@@ -61,25 +65,26 @@ def take_fingerprint(dataset: Dataset, cases: Sequence[Case]) -> Fingerprint:
         spacings.append(canonical.spacing_mm)
         extents.append([n * s for n, s in zip(canonical.shape, canonical.spacing_mm, strict=True)])
         array = np.asarray(image.array, dtype=np.float32).reshape(*image.shape, -1)
-        inside = array[np.asarray(label.array) > 0].ravel()
-        samples.append(
-            generator.choice(inside, min(VOXELS_PER_CASE, len(inside)), replace=False) if len(inside) else inside
-        )
+        labels = np.asarray(label.array)
+        inside = np.flatnonzero(labels)
+        chosen = generator.choice(inside, min(VOXELS_PER_CASE, len(inside)), replace=False) if len(inside) else inside
+        samples.append(array.reshape(labels.size, -1)[chosen])
+        sampled_labels.append(labels.ravel()[chosen])
         air.append(float((array < AIR_HU).mean()))
-        values |= {int(value) for value in np.unique(label.array)}
+        values |= {int(value) for value in np.unique(labels)}
         channels.add(image.channels)
-    foreground = np.concatenate(samples)
-    if not len(foreground):
+    if not values - {0}:
         raise InputError(f"{dataset.root}: labels must hold something beside background (0), found none.")
     if len(channels) > 1:
         raise InputError(f"{dataset.root}: all cases must have equally many channels, found {sorted(channels)}.")
+    foreground = np.concatenate(samples)
     spacing = _common_spacing(np.array(spacings))
-    low, high = np.percentile(foreground, [0.5, 99.5])
+    low, high = value_window(foreground, np.concatenate(sampled_labels))
     return Fingerprint(
         spacing_mm=_triple(spacing, float),
         shape=_triple(np.maximum(1, np.round(np.median(extents, axis=0) / spacing)), int),
         modality=dataset.modality or ("CT" if np.median(air) > 0.02 else "MR"),
-        percentiles=(float(low), float(high)),
+        window=(low, high),
         mean=float(np.clip(foreground, low, high).mean()),
         std=float(max(np.clip(foreground, low, high).std(), 1e-6)),
         values=tuple(sorted(values - {0})),
@@ -159,6 +164,28 @@ def plan_pooling(patch: tuple[int, ...], spacing_mm: tuple[float, ...], levels: 
     return pooling
 
 
+def value_window(values: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """The range that holds every structure's usual values, whatever a few of its voxels are.
+
+    Within the 0.5th to 99.5th percentile of all (nnU-Net's rule, Isensee et al. 2021, doi:10.1038/s41592-020-01008-z),
+    and within five standard deviations, estimated from the median absolute deviation, of some structure's median: gas
+    in a stomach or a clip in a vessel would else take up most of the range and leave the soft tissues little contrast.
+
+    Args:
+        values: (voxel, channel), inside labelled voxels.
+        labels: (voxel,), which structure each belongs to.
+    """
+    low, high = np.percentile(values, [0.5, 99.5])
+    ranges = []
+    for value in np.unique(labels):
+        own = values[labels == value]
+        middle = float(np.median(own))
+        spread = WINDOW_SPREADS * 1.4826 * float(np.median(np.abs(own - middle)))
+        ranges.append((middle - spread, middle + spread))
+    lower, upper = max(low, min(a for a, _ in ranges)), min(high, max(b for _, b in ranges))
+    return (float(lower), float(upper)) if lower < upper else (float(low), float(high))
+
+
 def _common_spacing(spacings: np.ndarray) -> np.ndarray:
     median = np.median(spacings, axis=0)
     thick = int(median.argmax())
@@ -170,7 +197,7 @@ def _common_spacing(spacings: np.ndarray) -> np.ndarray:
 def _plan_intensity(fingerprint: Fingerprint) -> dict[str, Any]:
     if fingerprint.modality.upper() != "CT":
         return {"kind": "z_score"}
-    low, high = fingerprint.percentiles
+    low, high = fingerprint.window
     mean, std = fingerprint.mean, fingerprint.std
     return {
         "kind": "ct_window",
