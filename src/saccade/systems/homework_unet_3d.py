@@ -35,7 +35,7 @@ TINY: dict[str, Any] = {
     **PIPELINE,
     "plan": {"patch_voxels": 48 * 48 * 32},
     "network": {"width": 4},
-    "training": {**PIPELINE["training"], "learning_rate": 2e-4, "batch_size": 2, "epochs": 40},
+    "training": {**PIPELINE["training"], "batch_size": 2, "epochs": 40},
 }
 PRESETS = {"default": PIPELINE, "paper": PIPELINE, "tiny": TINY}
 
