@@ -35,7 +35,8 @@ TINY: dict[str, Any] = {
     **PIPELINE,
     "plan": {"patch_voxels": 48 * 48 * 32},
     "network": {"width": 4},
-    "training": {**PIPELINE["training"], "batch_size": 2, "epochs": 40},
+    # on other ellipsoids than the study's, 40 s: mean Dice 0.22 at the course's 1e-4, 0.45 at 5e-4, 0 at 1e-3
+    "training": {**PIPELINE["training"], "learning_rate": 5e-4, "batch_size": 2, "epochs": 40},
 }
 PRESETS = {"default": PIPELINE, "paper": PIPELINE, "tiny": TINY}
 
