@@ -42,6 +42,16 @@ def test_layers_of_the_3d_network_are_those_printed():
     assert (network.head.in_channels, network.head.out_channels, network.head.kernel_size) == (64, 14, (1, 1, 1))
 
 
+def test_batch_norm_follows_every_convolution_of_the_encoder_alone():
+    network = HomeworkUNet3D(1, 5, width=2, batch_norm=True)
+    assert sum(isinstance(m, nn.BatchNorm3d) for m in network.encoder.modules()) == 8
+    assert not any(isinstance(m, nn.BatchNorm3d) for m in [*network.decoder.modules(), *network.up.modules()])
+    x = torch.randn(2, 1, 8, 8, 8)
+    level = network.encoder[0](x)[:, :, 1:-1, 1:-1, 1:-1]
+    torch.testing.assert_close(level, network.encoder[0](1000 * x)[:, :, 1:-1, 1:-1, 1:-1], rtol=1e-2, atol=1e-2)
+    assert count(network) == count(HomeworkUNet3D(1, 5, width=2)) + 2 * (2 + 4 + 4 + 8 + 8 + 16 + 16 + 32)
+
+
 @pytest.mark.parametrize("space", [(16, 32), (13, 11), (1, 1)], ids=str)
 def test_the_2d_network_takes_any_size(space):
     assert HomeworkUNet2D(2, 3, width=2)(torch.randn(2, 2, *space)).shape == (2, 3, *space)

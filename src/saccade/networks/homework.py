@@ -65,6 +65,8 @@ class HomeworkUNet3D(nn.Module):
         out_channels: Classes.
         width: Channels of the first convolution. Default 32, as given out.
         final_relu: Whether the class scores pass a ReLU too. True (default) is faithful; no score is then negative.
+        batch_norm: Whether the encoder's convolutions are followed by batch norm, an option of the printed class.
+            False (default) as the course used it.
 
     Differs from Cicek et al.: no batch norm, no biases.
 
@@ -73,12 +75,18 @@ class HomeworkUNet3D(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int = 1, out_channels: int = 14, *, width: int = 32, final_relu: bool = True
+        self,
+        in_channels: int = 1,
+        out_channels: int = 14,
+        *,
+        width: int = 32,
+        final_relu: bool = True,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(5)]
         self.encoder = nn.ModuleList(
-            nn.Sequential(_conv(into, half), _conv(half, full))
+            nn.Sequential(_conv(into, half, batch_norm), _conv(half, full, batch_norm))
             for into, half, full in zip([in_channels, *widths[1:]], widths, widths[1:], strict=False)
         )
         self.pool = nn.MaxPool3d(2, ceil_mode=True)
@@ -101,8 +109,9 @@ class HomeworkUNet3D(nn.Module):
         return torch.relu(x) if self.final_relu else x
 
 
-def _conv(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv3d(in_channels, out_channels, 3, padding=1, bias=False), nn.ReLU())
+def _conv(in_channels: int, out_channels: int, batch_norm: bool) -> nn.Sequential:
+    conv = nn.Conv3d(in_channels, out_channels, 3, padding=1, bias=False)
+    return nn.Sequential(conv, *([nn.BatchNorm3d(out_channels)] if batch_norm else []), nn.ReLU())
 
 
 def _deconv(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
