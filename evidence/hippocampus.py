@@ -210,10 +210,10 @@ def _time_to_target(options: argparse.Namespace) -> dict[str, Any]:
     """Least training seconds of each pipeline, one fold and one seed."""
 
     def ours(arm: str) -> dict[str, Any]:
-        return ladder.climb(lambda seconds: dice_of(run_arm(options, arm, 0, seconds)))
+        return ladder.descend(lambda seconds: dice_of(run_arm(options, arm, 0, seconds)))
 
     def theirs(network: str) -> dict[str, Any]:
-        return ladder.climb(lambda seconds: against_monai(options, network, seconds)["cases"])
+        return ladder.descend(lambda seconds: against_monai(options, network, seconds)["cases"])
 
     return {
         "attention-unet": ours("attention-unet"),
