@@ -1,7 +1,7 @@
 """The course's U-Nets on simulated abdomens of four ellipsoids, against Saccade's U-Net at equal seconds of training.
 
-Fills homework-unet-3d.json (the tiny preset with logits times 100, as the course had them, and times 1, and the
-network as printed) and homework-unet-2d.json (times 1, and times 100). Learning rates were chosen on ellipsoids drawn
+Fills homework-unet-3d.json (the tiny preset with logits times 1, and times 100 as the course had them, and the network
+as printed) and homework-unet-2d.json (times 1, and times 100). Learning rates were chosen on ellipsoids drawn
 with other seeds than the study's.
 """
 
@@ -19,7 +19,12 @@ from saccade.study.statistics import compare_paired
 
 SHAPE, CASES, HELD_OUT, SECONDS, SEEDS = (48, 48, 32), 24, 6, 45.0, 3
 SPACING_MM = (3.0, 3.0, 5.0)
-AS_PRINTED = {"network.batch_norm": False, "network.final_relu": True, "training.learning_rate": 1e-4}
+AS_PRINTED = {
+    "network.batch_norm": False,
+    "network.final_relu": True,
+    "training.learning_rate": 1e-4,
+    "training.logit_scale": 100.0,
+}
 # centre and radii as parts of the volume, value above the body's 40
 ORGANS = {
     1: ("large", (0.30, 0.55, 0.60), (0.17, 0.20, 0.24), 60.0),
@@ -143,7 +148,7 @@ def homework_unet_3d(options: argparse.Namespace) -> None:
         "homework-unet-3d",
         {
             "homework-unet-3d": ("homework-unet-3d", {}),
-            "homework-unet-3d, logits times 1": ("homework-unet-3d", {"training.logit_scale": 1.0}),
+            "homework-unet-3d, logits times 100": ("homework-unet-3d", {"training.logit_scale": 100.0}),
             "homework-unet-3d, as printed": ("homework-unet-3d", AS_PRINTED),
             "unet": ("unet", {"data.patch_size": "[48, 48, 32]"}),
         },

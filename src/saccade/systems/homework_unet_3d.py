@@ -30,13 +30,13 @@ PIPELINE: dict[str, Any] = {
         "foreground_fraction": 0.0,
     },
 }
-# A CPU-sized network on small blocks, the same preparation and loss. Without batch norm it learns hardly anything in a
-# minute, and the last ReLU silences classes for good (tried on other ellipsoids than those of the study).
+# A CPU-sized network on small blocks, the same preparation and loss. As printed it learns hardly anything in minutes:
+# without batch norm, with logits times 100, and with a last ReLU that silences classes for good.
 TINY: dict[str, Any] = {
     **PIPELINE,
     "plan": {"patch_voxels": 48 * 48 * 32},
     "network": {"width": 4, "batch_norm": True, "final_relu": False},
-    "training": {**PIPELINE["training"], "learning_rate": 1e-3, "batch_size": 2, "epochs": 40},
+    "training": {**PIPELINE["training"], "logit_scale": 1.0, "learning_rate": 1e-3, "batch_size": 2, "epochs": 40},
 }
 PRESETS = {"default": PIPELINE, "paper": PIPELINE, "tiny": TINY}
 
