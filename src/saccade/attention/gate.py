@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from saccade.attention.squeeze import over_space
 from saccade.attention.tap import Tap
 from saccade.errors import InputError, unknown_name
 from saccade.layers.convolution import ConvNormReLU
@@ -18,7 +19,35 @@ from saccade.layers.dimensions import CONV, check_spatial_dims, per_axis
 from saccade.layers.norm import Norm, make_norm
 from saccade.layers.resample import resize
 
-VARIANTS = ("sigmoid", "softplus", "softmax")
+
+def _softmax(q: Tensor) -> Tensor:
+    return q.flatten(2).softmax(2).reshape(q.shape)
+
+
+def _share(q: Tensor) -> Tensor:
+    return q / over_space(q.flatten(2).sum(2), q)
+
+
+def _share_above_least(q: Tensor) -> Tensor:
+    above = q - over_space(q.flatten(2).min(2).values, q)
+    return above / over_space(above.flatten(2).sum(2), q).clamp_min(torch.finfo(q.dtype).tiny)
+
+
+def _range(q: Tensor) -> Tensor:
+    above = q - over_space(q.flatten(2).min(2).values, q)
+    return above / over_space(above.flatten(2).max(2).values, q).clamp_min(torch.finfo(q.dtype).tiny)
+
+
+# From scores q to coefficients; softplus differs in what makes q.
+_COEFFICIENTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "softplus": torch.sigmoid,
+    "softmax": _softmax,
+    "mean": _share,
+    "mean_flow": _share_above_least,
+    "range": _range,
+}
+VARIANTS = tuple(_COEFFICIENTS)
 
 
 class AttentionGate(nn.Module):
@@ -34,7 +63,10 @@ class AttentionGate(nn.Module):
         spatial_dims: 1, 2 or 3.
         subsample: Kernel and step of theta, one number or one for each axis.
         variant: ``sigmoid`` (the paper), ``softplus`` (in place of the ReLU) or ``softmax`` (over all positions, in
-            place of the sigmoid); in the authors' code concatenation, concatenation_debug, concatenation_residual.
+            place of the sigmoid); in the authors' code concatenation, concatenation_debug, concatenation_residual. In
+            place of the sigmoid also, from AG-SonoNet: ``mean`` (``q_i / sum q``, which may be negative or divide by
+            zero), ``mean_flow`` (``(q_i - min q) / sum (q - min q)``, its paper's choice) and ``range``
+            (``(q_i - min q) / (max q - min q)``); these two are 0 everywhere for a constant q.
         transform: The paper's output transform W, as a factory from the number of channels to a module; None (default)
             for the published 1x1 convolution with batch norm, ``nn.Identity`` for the bare product.
         align_corners: See `saccade.layers.Upsampling`.
@@ -42,7 +74,9 @@ class AttentionGate(nn.Module):
     Raises:
         InputError: For numbers below 1, a wrong ``spatial_dims`` or an unknown variant.
 
-    Differs from the paper: an axis shorter than ``subsample`` is repeated to that length before theta.
+    Differs from the paper: an axis shorter than ``subsample`` is repeated to that length before theta. AG-SonoNet's own
+    gate has no bias in phi and sub-samples g too; its code gives NaN for a constant q. For its attention pooling, sum
+    the output of a gate with ``transform=nn.Identity`` over positions.
 
     >>> AttentionGate(8, 16, spatial_dims=2)(torch.randn(1, 8, 10, 6), torch.randn(1, 16, 5, 3)).shape
     torch.Size([1, 8, 10, 6])
@@ -76,23 +110,23 @@ class AttentionGate(nn.Module):
         self.in_channels, self.variant, self.align_corners = in_channels, variant, align_corners
         self.theta = conv(in_channels, inner, self.subsample, stride=self.subsample, bias=False)
         self.phi = conv(gating_channels, inner, 1)
+        self.activation: nn.Module = nn.Softplus() if variant == "softplus" else nn.ReLU()
         self.psi = conv(inner, 1, 1)
         self.transform = point_norm(in_channels, "batch", spatial_dims) if transform is None else transform(in_channels)
         self.map = Tap("spatial")
 
     def coefficients(
         self, x: Float[Tensor, "b c *space"], g: Float[Tensor, "b cg *grid"]
-    ) -> Float[Tensor, "b 1 *space"]:
-        """The attention itself: one weight in (0, 1) per item and position of x."""
+    ) -> Float[Tensor, "b maps *space"]:
+        """The attention itself: one weight per item and position of x."""
         seen = self.theta(self._long_enough(x))
         signal = resize(self.phi(g), seen.shape[2:], self.align_corners)
-        q = self.psi(F.softplus(seen + signal) if self.variant == "softplus" else torch.relu(seen + signal))
-        alpha = q.flatten(2).softmax(2).reshape(q.shape) if self.variant == "softmax" else torch.sigmoid(q)
+        alpha = _COEFFICIENTS[self.variant](self.psi(self.activation(seen + signal)))
         return resize(alpha, x.shape[2:], self.align_corners)
 
     def attend(
         self, x: Float[Tensor, "b c *space"], g: Float[Tensor, "b cg *grid"]
-    ) -> tuple[Float[Tensor, "b c *space"], Float[Tensor, "b 1 *space"]]:
+    ) -> tuple[Float[Tensor, "b c *space"], Float[Tensor, "b maps *space"]]:
         """The gated features and the coefficients that gated them."""
         alpha = self.map(self.coefficients(x, g))
         return self.transform(alpha * x), alpha

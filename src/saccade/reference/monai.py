@@ -1,5 +1,7 @@
 """Project-MONAI/MONAI: monai/networks/nets/attentionunet.py, its classes and the names of weights.
 
+Those of squeeze and excitation are in `monai_se`.
+
 As of MONAI 1.6.1. Every builder has the arguments of the class that `CLASSES` names it for.
 """
 
@@ -13,6 +15,7 @@ from saccade.layers.convolution import DoubleConv
 from saccade.layers.dimensions import BATCH_NORM
 from saccade.networks.strided_attention_unet import StridedAttentionUNet, UpConv
 from saccade.reference.adapters import SignalFirst
+from saccade.reference.monai_se import SQUEEZE, SQUEEZE_PARTS
 from saccade.reference.request import Request
 
 Axes = int | Sequence[int]
@@ -85,6 +88,7 @@ CLASSES: dict[str, Callable[..., nn.Module]] = {
     "AttentionUnet": attention_unet,
     "ConvBlock": conv_block,
     "UpConv": up_conv,
+    **SQUEEZE,
 }
 
 
@@ -115,6 +119,7 @@ def _gate_names(module: Any) -> dict[str, str]:
 
 
 PARTS: dict[type[nn.Module], Callable[[Any], dict[str, str]]] = {
+    **SQUEEZE_PARTS,
     DoubleConv: _double_names,
     SameGridGate: _gate_names,
     SignalFirst: lambda _: {"gate": ""},
