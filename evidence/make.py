@@ -9,10 +9,12 @@ from pathlib import Path
 import hippocampus
 import homework
 import look_alikes
+import protocols
 
 STUDIES = {
     "attention-unet": hippocampus.attention_unet,
     "attention-unet-look-alikes": look_alikes.attention_unet,
+    "attention-unet-protocols": protocols.attention_unet,
     "unet": hippocampus.unet,
     "homework-unet-2d": homework.homework_unet_2d,
     "homework-unet-3d": homework.homework_unet_3d,
@@ -28,6 +30,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/evidence"), help="where the runs' folders go")
     parser.add_argument("--seconds", type=float, default=180, help="training time of each run")
     parser.add_argument("--first-folds", type=int, default=hippocampus.FOLDS, help="only so many of the five folds")
+    parser.add_argument("--steps", type=int, help="of each training, for attention-unet-protocols")
     options = parser.parse_args()
     if options.system in NEEDS_DATA and options.data is None:
         parser.error(f"{options.system} needs --data: {hippocampus.DATA['source']}")

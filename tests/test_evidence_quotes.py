@@ -83,6 +83,7 @@ def test_tables_are_those_that_the_evidence_gives() -> None:
     assert sorted(seen) == [
         "attention-unet",
         "attention-unet-look-alikes",
+        "attention-unet-protocols",
         "homework-unet-2d",
         "homework-unet-3d",
         "unet",

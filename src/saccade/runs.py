@@ -89,14 +89,14 @@ def start_run(
     run: Path,
     *,
     preset: str,
-    split: tuple[int, int],
+    split: tuple[int, int] | begin.Split,
     resume: bool,
     overrides: Mapping[str, Any],
     say: Say,
     extend: int | str | None = None,
     devices: Devices | None = None,
 ) -> Predictor:
-    """What `train` does, with nested overrides and a voice; ``split`` is (fold, folds)."""
+    """What `train` does, with nested overrides and a voice; ``split`` is (fold, folds) or names the cases."""
     devices = devices or Devices()
     if (rank := rank_of_process(devices)) > 0:
         _take_part(devices, rank)
@@ -122,7 +122,10 @@ def start_run(
         if holds_something(run):
             raise must_be_empty(run)
         dataset = begin.open_dataset(data, overrides.get("data", {}).get("label_names"))
-        train_cases, held_out = begin.choose_split(dataset, fold=split[0], folds=split[1])
+        if isinstance(split, begin.Split):
+            train_cases, held_out = begin.split_cases(dataset, split)
+        else:
+            train_cases, held_out = begin.choose_split(dataset, fold=split[0], folds=split[1])
         config = begin.plan(
             system,
             dataset,

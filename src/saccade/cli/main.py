@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli import data, demo, evaluate, export, predict, report, systems, train
+from saccade.cli import compare, data, demo, evaluate, export, predict, report, systems, train
 from saccade.errors import InputError, SaccadeError
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
@@ -27,6 +27,7 @@ app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
+app.command("compare")(compare.compare)
 app.command("report")(report.report)
 app.command("demo")(demo.demo)
 

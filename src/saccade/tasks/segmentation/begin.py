@@ -1,6 +1,7 @@
 """How a run begins: which cases, what is decided from them, and what is written down before anything is trained."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,14 @@ from saccade.tasks.environment import describe_environment, fast_bfloat16
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.plan import plan_data, take_fingerprint
 from saccade.tasks.settings import merge
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which cases are learnt from and which are held out, by id."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
 
 
 def plan(
@@ -83,6 +92,20 @@ def choose_split(dataset: Dataset, *, fold: int, folds: int) -> tuple[list[Case]
         )
     held_out = set(make_folds([case.id for case in labelled], folds)[fold])
     return [c for c in labelled if c.id not in held_out], [c for c in labelled if c.id in held_out]
+
+
+def split_cases(dataset: Dataset, split: Split) -> tuple[list[Case], list[Case]]:
+    """Training and validation cases of a split that names them.
+
+    Raises:
+        InputError: If a case is on both sides, is not there, or has no label.
+    """
+    if both := sorted({*split.train} & {*split.validation}):
+        raise InputError(f"{dataset.root}: a case must be learnt from or held out, got both for {', '.join(both)}.")
+    train, held_out = ([dataset.case(id) for id in ids] for ids in (split.train, split.validation))
+    if bare := [case.id for case in (*train, *held_out) if case.label is None]:
+        raise InputError(f"{dataset.root}: each case of the split must have a label, got none for {', '.join(bare)}.")
+    return train, held_out
 
 
 def describe_run(
