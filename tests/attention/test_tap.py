@@ -145,3 +145,35 @@ def test_recording_a_compiled_network_runs_the_module_that_was_compiled(in_place
     torch.testing.assert_close(maps["map"].tensor, torch.sigmoid(x))
     torch.testing.assert_close(during, before)
     torch.testing.assert_close(after, before)
+
+
+def test_a_tap_tells_which_rows_all_who_listen_ask_for():
+    tap = Tap("pairwise")
+    with record(tap, queries=[(1, 2), (0, 1)]):
+        # Position (1, 2) of a 2 x 3 grid is row 1 * 3 + 2 = 5, (0, 1) is row 1.
+        assert tap.rows((2, 3)) == [1, 5]
+        with record(tap, queries=[(0, 0), (0, 1)]):
+            assert tap.rows((2, 3)) == [0, 1, 5]
+        with record(tap):
+            assert tap.rows((2, 3)) is None
+        handle = tap.register_forward_hook(lambda *_: None)  # a hook of one's own sees whole maps
+        assert tap.rows((2, 3)) is None
+        handle.remove()
+    assert tap.rows((2, 3)) is None
+
+
+def test_listeners_find_their_own_rows_among_those_that_were_built():
+    tap, weights = Tap("pairwise"), torch.arange(36.0).reshape(1, 1, 6, 6)
+    with record(tap, queries=[(1, 2), (0, 1)]) as one, record(tap, queries=[(0, 1), (0, 0)]) as other:
+        rows = tap.rows((2, 3))
+        tap(weights[:, :, rows], grid=(2, 3), key_grid=(6,), rows=rows)
+    assert one[""].tensor[0, 0, :, 0].tolist() == [30.0, 6.0]
+    assert other[""].tensor[0, 0, :, 0].tolist() == [6.0, 0.0]
+    assert (one[""].grid, one[""].key_grid) == ((2, 3), (6,))
+
+
+def test_a_query_outside_the_grid_is_named_before_anything_is_built():
+    tap = Tap("pairwise")
+    message = r"^record: a query must lie inside the grid \(2, 3\) of '', got \(2, 0\)\.$"
+    with pytest.raises(ValueError, match=message), record(tap, queries=[(2, 0)]):
+        tap.rows((2, 3))

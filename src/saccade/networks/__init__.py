@@ -2,7 +2,8 @@
 
 from saccade.networks.attention_unet import AttentionUNet, Gates
 from saccade.networks.homework import HomeworkUNet2D, HomeworkUNet3D
+from saccade.networks.non_local_unet import NonLocalUNet
 from saccade.networks.strided_attention_unet import StridedAttentionUNet
 from saccade.networks.unet import UNet
 
-__all__ = ["AttentionUNet", "Gates", "HomeworkUNet2D", "HomeworkUNet3D", "StridedAttentionUNet", "UNet"]
+__all__ = ["AttentionUNet", "Gates", "HomeworkUNet2D", "HomeworkUNet3D", "NonLocalUNet", "StridedAttentionUNet", "UNet"]

@@ -12,8 +12,11 @@ from torch import nn
 from saccade.layers.convolution import ConvNormReLU
 from saccade.layers.resample import Upsampling
 from saccade.networks.attention_unet import AttentionUNet, Gates
+from saccade.networks.non_local_unet import NonLocalUNet
 from saccade.networks.unet import FinestHead, UNet
 from saccade.reference.agn_blocks import BLOCK_PARTS, BLOCKS, Axes, norm_of, refuse_without_deconv, variant_of
+from saccade.reference.agn_non_local import NON_LOCAL, NON_LOCAL_PARTS
+from saccade.reference.agn_torr import TORR
 from saccade.reference.request import Request
 
 _IN_PLANE = ((2, 2, 1),) * 4
@@ -124,6 +127,8 @@ def _attention_unet(
 
 CLASSES: dict[str, Callable[..., nn.Module]] = {
     **BLOCKS,
+    **TORR,
+    **NON_LOCAL,
     "unet_2D": unet_2d,
     "unet_3D": unet_3d,
     "unet_CT_dsv_3D": unet_ct_dsv,
@@ -152,6 +157,11 @@ def _attention_unet_names(module: Any) -> dict[str, str]:
 
 PARTS: dict[type[nn.Module], Callable[[Any], dict[str, str]]] = {
     **BLOCK_PARTS,
+    **NON_LOCAL_PARTS,
     UNet: _unet_names,
     AttentionUNet: _attention_unet_names,
+    NonLocalUNet: lambda module: {
+        **_unet_names(module),
+        **{f"blocks.{i}": f"nonlocal{int(i) + 1}" for i in module.blocks},
+    },
 }

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from saccade.errors import InputError
 
-# For a type of ours: its parts that hold weights, by our name -> by the published name.
+# For a type of ours: its parts that hold weights, and own weights, by our name -> by the published name.
 Parts = Mapping[type[nn.Module], Callable[[nn.Module], Mapping[str, str]]]
 
 
@@ -15,8 +15,11 @@ def names(module: nn.Module, parts: Parts) -> dict[str, str]:
     rule = next((parts[kind] for kind in type(module).__mro__ if kind in parts), None)
     if rule is None:
         return {key: key for key in module.state_dict()}
-    found = {}
+    found, own = {}, module.state_dict()
     for ours, theirs in rule(module).items():
+        if ours in own:  # a weight that the part holds itself
+            found[ours] = theirs
+            continue
         for key, name in names(module.get_submodule(ours), parts).items():
             found[_join(ours, key)] = _join(theirs, name)
     return found
