@@ -62,7 +62,8 @@ def write_record(system: str, record: dict[str, Any]) -> Path:
     about = {
         "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),
-        "command": f"make evidence SYSTEM={system} DATA=<folder of the data>",
+        "command": f"make evidence SYSTEM={system}"
+        + (" DATA=<folder of the data>" if "source" in record["data"] else ""),
         "command_here": shlex.join(["python", *map(_shown, sys.argv)]),
     }
     write_json(path, {"system": system, **record, **about})
