@@ -8,13 +8,42 @@ from typing import Any
 from torch import Tensor, nn
 
 from saccade.errors import InputError, unknown_name
-from saccade.reference import agn, monai
+from saccade.reference import (
+    agn,
+    ai_med,
+    arctic_captions,
+    attention_module,
+    captioning_tutorial,
+    ecanet,
+    groundhog,
+    monai,
+    non_local_pytorch,
+    pytorch,
+    recurrent_attention,
+    sagan,
+    sca_cnn,
+    self_attention_gan,
+    senet_pytorch,
+)
 from saccade.reference.request import Request
 from saccade.reference.translate import load, names
 
 _REPOSITORIES: dict[str, ModuleType] = {
     "ozan-oktay/Attention-Gated-Networks": agn,
+    "AlexHex7/Non-local_pytorch": non_local_pytorch,
+    "BangguWu/ECANet": ecanet,
+    "Jongchan/attention-module": attention_module,
     "Project-MONAI/MONAI": monai,
+    "ai-med/squeeze_and_excitation": ai_med,
+    "brain-research/self-attention-gan": sagan,
+    "heykeetae/Self-Attention-GAN": self_attention_gan,
+    "moskomule/senet.pytorch": senet_pytorch,
+    "zjuchenlong/sca-cnn.cvpr17": sca_cnn,
+    "kelvinxu/arctic-captions": arctic_captions,
+    "kevinzakka/recurrent-visual-attention": recurrent_attention,
+    "pascanur/GroundHog": groundhog,
+    "pytorch/pytorch": pytorch,
+    "sgrvinod/a-PyTorch-Tutorial-to-Image-Captioning": captioning_tutorial,
 }
 
 __all__ = ["from_reference", "load_reference", "reference_names"]
@@ -23,7 +52,7 @@ __all__ = ["from_reference", "load_reference", "reference_names"]
 def from_reference(
     repository: str,
     class_name: str,
-    arguments: Mapping[str, Any],
+    arguments: Mapping[str, Any] | None,
     state_dict: Mapping[str, Tensor] | None = None,
     align_corners: bool = False,
 ) -> nn.Module:
@@ -35,7 +64,8 @@ def from_reference(
         repository: Where it was published, as ``owner/name`` on GitHub.
         class_name: The class, or the function, in that repository; where two files define it, or two versions of it
             exist, followed by a bracket that says which.
-        arguments: Of the published constructor, by their names there; left out ones take the defaults there.
+        arguments: Of the published constructor, by their names there; left out ones take the defaults there. None is
+            the same as no arguments (functions have no constructor).
         state_dict: The published module's weights; None for a fresh start.
         align_corners: How linear interpolation aligns grids. Code for PyTorch before 0.4 meant True; the same code
             computes False today.
@@ -52,7 +82,7 @@ def from_reference(
     classes = _repository("from_reference", repository).CLASSES
     if class_name not in classes:
         raise unknown_name("from_reference", f"class of {repository}", class_name, sorted(classes))
-    build = classes[class_name]
+    build, arguments = classes[class_name], arguments or {}
     known = list(inspect.signature(build).parameters)[1:]
     for name in arguments:
         if name not in known:
@@ -62,7 +92,8 @@ def from_reference(
     except TypeError as error:
         raise InputError(f"from_reference: {class_name}: {error}.") from error
     state_keys = None if state_dict is None else frozenset(state_dict)
-    module = build(Request(align_corners, state_keys), **arguments)
+    shapes = {key: tuple(value.shape) for key, value in (state_dict or {}).items()}
+    module = build(Request(align_corners, state_keys, shapes), **arguments)
     return module if state_dict is None else load_reference(module, state_dict, repository)
 
 
@@ -90,6 +121,7 @@ def reference_names(module: nn.Module, source: str) -> dict[str, str]:
 
 
 def _repository(who: str, repository: str) -> ModuleType:
-    if repository not in _REPOSITORIES:
+    name = repository.split(" (")[0]  # a bracket behind the name is a remark: what the code is written in, say
+    if name not in _REPOSITORIES:
         raise unknown_name(who, "repository", repository, list(_REPOSITORIES))
-    return _REPOSITORIES[repository]
+    return _REPOSITORIES[name]
