@@ -103,7 +103,7 @@ class SCA(nn.Module):
         self, x: Float[Tensor, "b c *space"], hidden: Float[Tensor, "b d"] | None = None
     ) -> Float[Tensor, "b 1 *space"]:
         """The paper's alpha: one weight per position, all summing to one."""
-        return self.spatial(x.flatten(2).mT, hidden).reshape(len(x), 1, *x.shape[2:])
+        return self.spatial(x.flatten(2).mT, hidden).reshape(x.shape[0], 1, *x.shape[2:])
 
     def forward(
         self, x: Float[Tensor, "b c *space"], hidden: Float[Tensor, "b d"] | None = None
