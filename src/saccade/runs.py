@@ -186,7 +186,8 @@ def load(run: Path | str, *, device: str = "cpu", system: str | None = None, bac
     Args:
         run: Its folder.
         device: Where to compute.
-        system: ``package.module:Network``, for a run of such a network (the name may have changed since).
+        system: ``package.module:Network``, for a run of such a network (the name may have changed since). What was
+            exported needs none of that code.
         backend: What computes: ``torch``, or ``onnx`` or ``openvino`` with the file that ``saccade export`` made.
 
     Raises:
@@ -196,7 +197,9 @@ def load(run: Path | str, *, device: str = "cpu", system: str | None = None, bac
     run = Path(run)
     if not run.is_dir():
         raise InputError(f"{run}: must be the folder of a run, there is no such folder.")
-    config = _with_system(read_config(run), run, system)
+    config = read_config(run)
+    if backend == "torch" or system is not None:
+        config = _with_system(config, run, system)
     if backend != "torch":
         if device != "cpu":
             raise InputError(f"predict: {backend} works on the processor here, got device {device}. Use cpu, or torch.")

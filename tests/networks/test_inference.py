@@ -22,6 +22,15 @@ def trained(network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
     return network.eval()
 
 
+class Backwards(nn.Sequential):
+    """Its parts run in another order than they are listed in, so nothing may be folded."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for part in reversed(self):
+            x = part(x)
+        return x
+
+
 @pytest.mark.parametrize(
     ("make", "shape"),
     [
@@ -33,6 +42,7 @@ def trained(network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
         (lambda: UNet(1, 3, spatial_dims=1, channels=(4, 8, 16)), (2, 1, 31)),
         (lambda: HomeworkUNet2D(1, 2, width=4), (1, 1, 16, 16)),
         (lambda: nn.Sequential(nn.ConvTranspose3d(1, 4, 2, 2), nn.BatchNorm3d(4), nn.ReLU()), (1, 1, 4, 5, 6)),
+        (lambda: Backwards(nn.Conv3d(2, 2, 3, padding=1), nn.BatchNorm3d(2)), (1, 2, 4, 5, 6)),
     ],
 )
 def test_outputs_are_equal(make, shape) -> None:

@@ -6,6 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -207,6 +209,43 @@ def test_the_example_without_the_entry_point(installed, pairs, tmp_path) -> None
     assert main(command(name, pairs, tmp_path / "run", "--set", "network.width=2")) == 0
     network = saccade.load(tmp_path / "run", system=name).network
     assert type(network) is find_callable(name)
+
+
+def test_a_run_of_ones_own_network_is_exported_and_used(installed, pairs, tmp_path, capfd, monkeypatch) -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    name, run, scan = "example_network.network:DilatedNet", tmp_path / "run", str(pairs / "images/case0.nii.gz")
+    assert main(command(name, pairs, run, "--set", "network.width=2")) == 0
+    network = saccade.load(run, system=name).network
+    capfd.readouterr()
+    assert main(["export", str(run), "--format", "onnx"]) == 2  # whoever exports it runs its code
+    assert capfd.readouterr().err == (
+        f"saccade: {run}: is a run of {name}, which is not part of Saccade. If you trust that code, name it: "
+        f"--system {name}, or load(run, system='{name}').\n"
+    )
+    for format in ("onnx", "openvino", "pt2"):
+        assert main(["export", str(run), "--format", format, "--system", name]) == 0
+    x = torch.randn(2, 1, 8, 8, 8)
+    program = torch.export.load(run / "export/model.pt2").module()
+    with torch.no_grad():
+        torch.testing.assert_close(program(x), network(x), rtol=1e-4, atol=1e-5)
+    assert main(["predict", str(run), scan, "--out", str(tmp_path / "torch"), "--system", name]) == 0
+    # the file is all that is needed then: none of the code is imported
+    monkeypatch.setattr("saccade.systems.own.find_callable", None)
+    labels = np.asarray(nib.load(tmp_path / "torch/case0.nii.gz").dataobj)
+    for backend in ("onnx", "openvino"):
+        assert main(["predict", str(run), scan, "--out", str(tmp_path / backend), "--backend", backend]) == 0
+        found = np.asarray(nib.load(tmp_path / backend / "case0.nii.gz").dataobj)
+        assert (found == labels).mean() > 0.999
+    with pytest.raises(InputError, match=r": is a run of attention-unet, cannot be opened as a:B\.$"):
+        saccade.load(trained_elsewhere(run), system="a:B", backend="onnx")
+
+
+def trained_elsewhere(run: Path) -> Path:
+    """The same folder as a run of a system of ours."""
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "system": "attention-unet", "network": {}}))
+    return run
 
 
 def test_a_broken_package_is_named(installed, capfd) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from saccade.errors import InputError
+from saccade.errors import InputError, RunError
 from saccade.networks import AttentionUNet, UNet
 from saccade.tasks.backends import export_network, export_run, exported_network
 
@@ -60,6 +60,27 @@ def test_slices_and_torch_export(tmp_path) -> None:
     with torch.no_grad():
         torch.testing.assert_close(again(x), network(x), rtol=1e-4, atol=1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt2"]
+
+
+class Hesitant(torch.nn.Module):
+    """What it computes depends on what it sees, which no exported file can express."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.mean() > 0 else -x
+
+
+class Fussy(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise LookupError("no such\nlayer")
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino", "pt2"])
+@pytest.mark.parametrize("network", [Hesitant(), Fussy()])
+def test_a_network_that_cannot_be_exported_is_one_line(tmp_path, network, format) -> None:
+    with pytest.raises(RunError, match=rf"^export: the network cannot be written as {format} \(.+\)\.$") as caught:
+        export_network(network, (1, 8, 8, 8), tmp_path / "model", format)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_stand_in_is_refused(network, exported, tmp_path) -> None:

@@ -10,6 +10,9 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     format: Annotated[str, typer.Option("--format", help="onnx, openvino or pt2.")],
     out: Annotated[Path | None, typer.Option("--out", help="Folder; default: export/ in the run.")] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", help="package.module:Network, for a run of a network of your own.")
+    ] = None,
 ) -> None:
     """Write a run's network in another tool's format, with its preparation beside it (config.yaml).
 
@@ -17,6 +20,8 @@ def export(
     needs is written into the run's own folder.
 
     Example: saccade export run --format openvino
+
+    Your own network: saccade export run --format onnx --system mynet:MyNet
     """
     from saccade.files import check_folder, write_text
     from saccade.runs import load
@@ -24,7 +29,7 @@ def export(
 
     folder = run / "export" if out is None else out
     check_folder(folder)
-    predictor = load(run)
+    predictor = load(run, system=system)
     data = predictor.config.data
     space = data.patch_size[:2] if data.patch_size[2] == 1 else data.patch_size
     path = export_run(predictor.network, (data.channels, *space), run / "model.safetensors", folder, format)

@@ -41,7 +41,7 @@ def for_inference(network: nn.Module) -> nn.Module:
             _fold(module, "conv", "norm")
             if isinstance(module.activation, nn.ReLU):
                 module.activation.inplace = True
-        elif isinstance(module, nn.Sequential):
+        elif type(module).forward is nn.Sequential.forward:  # else its parts may run in another order
             for first, second in itertools.pairwise(list(module._modules)):
                 _fold(module, first, second)
     for module in list(network.modules()):  # what has been folded by now

@@ -42,8 +42,10 @@ def export_network(network: nn.Module, shape: tuple[int, ...], path: Path, forma
             program = torch.export.export(for_inference(network), example, dynamic_shapes=dynamic)
             with atomic(path) as temporary:
                 _WRITERS[format](program, temporary)
-    except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        reason = str(error).strip().split("\n")[0]
+    except OSError:  # the machine's, not the network's
+        raise
+    except Exception as error:  # a network of the user's own fails in ways of its own
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0][:200]
         raise RunError(f"export: the network cannot be written as {format} ({reason}).") from error
 
 
