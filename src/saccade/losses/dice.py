@@ -1,7 +1,9 @@
 """Overlap losses for segmentation, from class scores (logits) and integer labels.
 
 All of them take ``logits`` (b, classes, *space) of any floating type and ``target`` (b, *space) with labels from 0 to
-classes - 1, compute in float32 or finer, and never build a one-hot copy of the labels.
+classes - 1, compute in float32 or finer, and never build a one-hot copy of the labels. ``labelled`` (b, classes) tells
+which classes were labelled in each item, where not all were: the others then count as background together with it
+(see `saccade.losses.marginal`), and means go over the labelled classes alone.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saccade.errors import InputError
+from saccade.losses.marginal import Labelled, mean_over_labelled, merge_unlabelled
 
 Logits = Float[Tensor, "b classes *space"]
 Labels = Integer[Tensor, "b *space"]
@@ -71,6 +74,7 @@ def dice_loss(
     smooth: float = 1e-5,
     include_background: bool = True,
     over_batch: bool = False,
+    labelled: Labelled | None = None,
 ) -> Float[Tensor, ""]:
     """One minus the soft Dice of each class, averaged over classes and items.
 
@@ -85,15 +89,19 @@ def dice_loss(
         include_background: Whether class 0 counts.
         over_batch: Whether sums run over all items of the batch together, so that an item without a class is no
             special case, or over each item (default).
+        labelled: Which classes were labelled in each item; default all.
 
     Returns:
         A number from 0 (all right) to 1.
     """
+    logits, target = _merged(logits, target, labelled)
     sums = overlap(logits, target, squares=squared)
-    return 1 - _mean_dice(sums.both, sums.extent + sums.true, smooth, include_background, over_batch)
+    return 1 - _mean_dice(sums.both, sums.extent + sums.true, smooth, include_background, over_batch, labelled)
 
 
-def published_dice_loss(logits: Logits, target: Labels, *, class_ids: Sequence[int] | None = None) -> Float[Tensor, ""]:
+def published_dice_loss(
+    logits: Logits, target: Labels, *, class_ids: Sequence[int] | None = None, labelled: Labelled | None = None
+) -> Float[Tensor, ""]:
     """The soft Dice loss of the code published with Attention U-Net (models/layers/loss.py).
 
     ``1 - mean of 2 (sum(p g) + 0.01) / (sum p + sum g + 0.01)`` over classes (background too) and items. The 0.01
@@ -104,13 +112,17 @@ def published_dice_loss(logits: Logits, target: Labels, *, class_ids: Sequence[i
         target: Labels.
         class_ids: Only these classes take part, in the softmax too (the code's CustomSoftDiceLoss). The mean still
             divides by the number of all classes, as there, so the best possible loss is 1 - len(class_ids) / classes.
+        labelled: Which classes were labelled in each item; default all. Not together with ``class_ids``.
 
     Returns:
         The loss.
 
     Raises:
-        InputError: If the target's shape does not fit.
+        InputError: If the target's shape does not fit, or both ``class_ids`` and ``labelled`` are given.
     """
+    if class_ids is not None and labelled is not None:
+        raise InputError("published_dice_loss: class_ids and labelled must not be given together.")
+    logits, target = _merged(logits, target, labelled)
     classes = logits.shape[1]
     if class_ids is None:
         sums = overlap(logits, target)
@@ -123,11 +135,18 @@ def published_dice_loss(logits: Logits, target: Labels, *, class_ids: Sequence[i
         predicted = p.flatten(2).sum(2)
         true = torch.stack([mine.flatten(1).sum(1) for mine in own], 1)
     scores = 2 * (both + 0.01) / (predicted + true + 0.01)
+    if labelled is not None:
+        return 1 - mean_over_labelled(scores, labelled)
     return 1 - scores.sum() / (len(logits) * classes)
 
 
 def cross_entropy_loss(
-    logits: Logits, target: Labels, *, class_weights: Float[Tensor, "classes"] | None = None, mean: bool = True
+    logits: Logits,
+    target: Labels,
+    *,
+    class_weights: Float[Tensor, "classes"] | None = None,
+    mean: bool = True,
+    labelled: Labelled | None = None,
 ) -> Float[Tensor, ""]:
     """Cross-entropy as the code published with Attention U-Net has it.
 
@@ -136,17 +155,24 @@ def cross_entropy_loss(
         target: Labels.
         class_weights: Factor of each class. The mean still divides by the number of voxels, not by the weights' sum.
         mean: Whether the sum over voxels is divided by their number.
+        labelled: Which classes were labelled in each item; default all.
 
     Returns:
         The loss in nats.
     """
     check_shapes(logits, target)
+    logits, target = _merged(logits, target, labelled)
     total = F.cross_entropy(_wide(logits), target.long(), weight=class_weights, reduction="sum")
     return total / target.numel() if mean else total
 
 
 def dice_cross_entropy_loss(
-    logits: Logits, target: Labels, *, dice_weight: float = 1.0, cross_entropy_weight: float = 1.0
+    logits: Logits,
+    target: Labels,
+    *,
+    dice_weight: float = 1.0,
+    cross_entropy_weight: float = 1.0,
+    labelled: Labelled | None = None,
 ) -> Float[Tensor, ""]:
     """Cross-entropy plus Dice of the foreground over the whole batch, the loss of nnU-Net.
 
@@ -157,16 +183,20 @@ def dice_cross_entropy_loss(
         target: Labels.
         dice_weight: Factor of ``1 - Dice`` (plain sums, without background, smooth 1e-5).
         cross_entropy_weight: Factor of the mean cross-entropy in nats.
+        labelled: Which classes were labelled in each item; default all. A class's Dice is taken over those items.
 
     Returns:
         The weighted sum; nnU-Net's own number is lower by ``dice_weight`` as it adds ``-Dice``.
     """
+    logits, target = _merged(logits, target, labelled)
     sums = overlap(logits, target)
-    dice = _mean_dice(sums.both, sums.extent + sums.true, 1e-5, include_background=False, over_batch=True)
+    dice = _mean_dice(sums.both, sums.extent + sums.true, 1e-5, False, True, labelled)
     return dice_weight * (1 - dice) - cross_entropy_weight * sums.log_likelihood.mean()
 
 
-def homework_dice_loss(logits: Logits, target: Labels, *, logit_scale: float = 100.0) -> Float[Tensor, ""]:
+def homework_dice_loss(
+    logits: Logits, target: Labels, *, logit_scale: float = 100.0, labelled: Labelled | None = None
+) -> Float[Tensor, ""]:
     """Minus the mean foreground Dice of nearly hard assignments, the loss of the homework's training step.
 
     ``-mean of 2 sum(p g) / (sum(p^2) + sum(g^2) + 1e-7)`` with ``p = softmax(logit_scale * logits)``.
@@ -175,20 +205,40 @@ def homework_dice_loss(logits: Logits, target: Labels, *, logit_scale: float = 1
         logits: Scores before the softmax.
         target: Labels.
         logit_scale: Inverse temperature. Default 100, the homework's; it is not a weight of the loss.
+        labelled: Which classes were labelled in each item; default all.
 
     Returns:
         A number from -1 (all right) to 0; an absent class counts as 0.
     """
-    sums = overlap(_wide(logits) * logit_scale, target, squares=True)
+    scaled, target = _merged(_wide(logits) * logit_scale, target, labelled)  # q is of the probabilities that count
+    sums = overlap(scaled, target, squares=True)
     dice = 2 * sums.both / (sums.extent + sums.true + 1e-7)
-    return -dice[:, 1:].mean()
+    return -(dice[:, 1:].mean() if labelled is None else mean_over_labelled(dice[:, 1:], labelled[:, 1:]))
 
 
-def _mean_dice(both: Tensor, extent: Tensor, smooth: float, include_background: bool, over_batch: bool) -> Tensor:
+def _merged(logits: Tensor, target: Tensor, labelled: Tensor | None) -> tuple[Tensor, Tensor]:
+    if labelled is None:
+        return logits, target
+    check_shapes(logits, target)
+    return merge_unlabelled(logits, target, labelled)
+
+
+def _mean_dice(
+    both: Tensor,
+    extent: Tensor,
+    smooth: float,
+    include_background: bool,
+    over_batch: bool,
+    labelled: Tensor | None,
+) -> Tensor:
     if over_batch:
         both, extent = both.sum(0, keepdim=True), extent.sum(0, keepdim=True)
-    dice = (2 * both + smooth) / (extent + smooth)
-    return dice.mean() if include_background or dice.shape[1] == 1 else dice[:, 1:].mean()
+        labelled = None if labelled is None else labelled.any(0, keepdim=True)
+    first = 0 if include_background or both.shape[1] == 1 else 1
+    if labelled is not None:
+        extent = extent.masked_fill(~labelled, 1)  # no class of an item that lacks it divides 0 by 0
+    dice = ((2 * both + smooth) / (extent + smooth))[:, first:]
+    return dice.mean() if labelled is None else mean_over_labelled(dice, labelled[:, first:])
 
 
 def _wide(logits: Tensor) -> Tensor:
