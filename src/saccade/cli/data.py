@@ -96,6 +96,7 @@ def _print_json(dataset: "Dataset", faults: "list[Fault]") -> None:
         "layout": dataset.layout,
         "cases": len(dataset.cases),
         "labelled": len(dataset.labelled()),
+        "partially_labelled": {case.id: list(case.labelled) for case in dataset.cases if case.labelled is not None},
         "label_names": dataset.label_names,
         "faults": [asdict(fault) for fault in faults],
     }
@@ -108,7 +109,9 @@ def _print_table(dataset: "Dataset", faults: "list[Fault]") -> None:
     from rich.table import Table
 
     cases = len(dataset.cases)
-    size = f"{dataset.layout} layout, {cases} case{'s' * (cases != 1)} ({len(dataset.labelled())} labelled)"
+    partial = sum(case.labelled is not None for case in dataset.labelled())
+    labelled = f"{len(dataset.labelled())} labelled" + (f", {partial} of them in part" if partial else "")
+    size = f"{dataset.layout} layout, {cases} case{'s' * (cases != 1)} ({labelled})"
     if faults:
         table = Table("case", "file", "fault", "expected", "found", show_lines=True)
         for fault in faults:

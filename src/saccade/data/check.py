@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,6 +71,7 @@ def check_cases(dataset: Dataset, *, fix: bool = False, progress: Progress | Non
     faults += _channel_faults(seen, len(dataset.channel_names), {f.case for f in faults if f.kind == "channel count"})
     faults += _repeated(seen)
     faults += _unlike([one for one in seen if one.usable])
+    faults += _never_labelled(dataset)
     return sorted(faults, key=lambda fault: (fault.case, fault.file, fault.kind))
 
 
@@ -88,6 +89,11 @@ def _check_case(case: Case, names: dict[int, str]) -> tuple[list[Fault], _Seen |
         if unknown:
             expected, found = f"0 and {_spans(sorted(names))}", _spans(unknown)
             faults.append(Fault(case.id, str(case.label), "label value", expected, found))
+    if label is not None and case.labelled is not None:
+        others = [int(value) for value in np.unique(label.array) if value and int(value) not in case.labelled]
+        if others:  # they are taken for background
+            expected = f"voxels of the classes declared labelled, {_named(case.labelled, names)}"
+            faults.append(Fault(case.id, str(case.label), "unlabelled class", expected, _named(others, names)))
     if image is None:
         return faults, None
     usable = not any(fault.kind in ("not finite", "constant image") for fault in faults)
@@ -98,9 +104,10 @@ def _summary(case: Case, image: Volume, usable: bool) -> _Seen:
     array = np.ascontiguousarray(image.array)
     digest = hashlib.blake2b(str((array.shape, array.dtype)).encode())
     digest.update(array.data)
-    low, high = (float(value) for value in np.percentile(array.ravel()[:: max(1, array.size // 100_000)], (1, 99)))
-    if not usable:
-        low = high = 0.0
+    low = high = 0.0
+    if usable:
+        some = array.ravel()[:: max(1, array.size // 100_000)].astype(np.float64)
+        low, high = (float(value) for value in np.percentile(some / 2, (1, 99)) * 2)  # differences stay finite
     return _Seen(case, image.channels, low, high, digest.digest(), usable)
 
 
@@ -170,6 +177,20 @@ def _unlike(seen: list[_Seen]) -> list[Fault]:
 def _range_fault(one: _Seen, expected: str) -> Fault:
     found = f"{one.low:.4g} to {one.high:.4g} (1st to 99th percentile)"
     return Fault(one.case.id, str(one.case.images[0]), "intensity range", expected, found)
+
+
+def _never_labelled(dataset: Dataset) -> list[Fault]:
+    """Classes that no case has labelled; only where it was declared which are."""
+    labelled = [case.labelled for case in dataset.labelled()]
+    if not labelled or None in labelled:
+        return []
+    never = [value for value in dataset.label_names if not any(value in (values or ()) for values in labelled)]
+    found = f"none with {_named(never, dataset.label_names)}"
+    return [Fault("", str(dataset.root), "unlabelled class", "a case for every class", found)] if never else []
+
+
+def _named(values: Sequence[int], names: Mapping[int, str]) -> str:
+    return ", ".join(names.get(value, str(value)) for value in values)
 
 
 def _spans(values: list[int]) -> str:

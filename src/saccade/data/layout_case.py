@@ -1,6 +1,6 @@
 """What a folder of scans is made of: cases, the data set, and the faults found in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,7 @@ Kind = Literal[
     "intensity range",
     "non-integer label",
     "label value",
+    "unlabelled class",
     "empty label",
 ]
 
@@ -39,6 +40,7 @@ class Case:
         label: The label map, or None.
         split: "train", "validation" or "test" when the layout says so.
         flip_label_y: The label's second axis runs against the image's (NIH Pancreas-CT).
+        labelled: Values of the classes that were labelled in this case; None for all. Its background may hold others.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Case:
     label: Path | None
     split: str | None = None
     flip_label_y: bool = False
+    labelled: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Dataset:
         channel_names: Empty only when no image could be opened.
         modality: "CT", "MR" or "PT" when the layout says it.
         faults: What is wrong with the names and lists themselves; no image has been read for these.
+        declared: Case -> the classes that a list says were labelled in it, as they are written there.
     """
 
     root: Path
@@ -86,6 +90,7 @@ class Dataset:
     channel_names: tuple[str, ...] = ()
     modality: str | None = None
     faults: tuple[Fault, ...] = ()
+    declared: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def labelled(self) -> list[Case]:
         """The cases that have a label map."""

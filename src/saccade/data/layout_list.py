@@ -1,4 +1,4 @@
-"""Data sets given as a list: a CSV with columns image, label, split, id, or a JSON with training/validation/testing."""
+"""Data sets given as a list: a CSV (image, label, split, id, labelled) or a JSON with training/validation/testing."""
 
 import csv
 import re
@@ -11,6 +11,8 @@ from saccade.data.layout_case import Case, Dataset, Fault
 from saccade.data.layout_folders import Collected
 from saccade.data.layout_labels import channels_of, modality_of, parse_label_names
 from saccade.data.layout_names import case_id, match_key, stem
+from saccade.data.partial import FILE as PARTIAL
+from saccade.data.partial import written_classes
 from saccade.errors import InputError
 from saccade.files import read_json
 
@@ -35,13 +37,18 @@ class _Row:
     label: str
     split: str
     id: str
+    labelled: tuple[str, ...] | None = None
 
 
 def list_files(root: Path) -> tuple[list[Path], list[Fault]]:
     """The case lists in a folder, and a fault for each file that is named like one but cannot be read."""
     lists, faults = [], []
     for path in sorted(root.iterdir()):
-        if path.suffix.lower() not in (".csv", ".json") or path.name.startswith(".") or path.name == "labels.json":
+        if (
+            path.suffix.lower() not in (".csv", ".json")
+            or path.name.startswith(".")
+            or path.name in ("labels.json", PARTIAL)
+        ):
             continue
         try:
             if _rows(path) is not None:
@@ -74,9 +81,9 @@ def read_list(path: Path, root: Path) -> Dataset:
             collected.faults.append(Fault("", str(path), "list", "label names", str(error)))
     channels = channels_of(content)
     collected.check_channels(None)
-    return Dataset(
-        root, "list", tuple(collected.cases), names, channels, modality_of(channels), tuple(collected.faults)
-    )
+    declared = {id: row.labelled for id, row in zip(ids, rows, strict=True) if row.labelled is not None}
+    cases, faults = tuple(collected.cases), tuple(collected.faults)
+    return Dataset(root, "list", cases, names, channels, modality_of(channels), faults, declared)
 
 
 def _add(collected: Collected, row: _Row, id: str, path: Path, labels_known: bool) -> None:
@@ -138,7 +145,8 @@ def _csv_rows(path: Path) -> list[_Row] | None:
     for line in _lines(reader, path):
         cell = {key: (line.get(name) or "").strip() for key, name in columns.items()}
         files = tuple(value for name in images if (value := (line.get(name) or "").strip()))
-        rows.append(_Row(files, cell.get("label", ""), cell.get("split", ""), cell.get("id", "")))
+        labelled = written_classes(cell.get("labelled", ""))
+        rows.append(_Row(files, cell.get("label", ""), cell.get("split", ""), cell.get("id", ""), labelled))
     return rows
 
 
@@ -162,8 +170,10 @@ def _json_row(entry: Any, split: str) -> _Row | None:
     if not isinstance(entry, Mapping) or not all(isinstance(name, str) for name in _texts(entry.get("image"))):
         return None
     label, id = entry.get("label") or "", entry.get("id", "")
-    own = entry.get("split", split)
-    return _Row(tuple(_texts(entry.get("image"))), str(label), str(own), str(id)) if "image" in entry else None
+    if "image" not in entry:
+        return None
+    own, labelled = entry.get("split", split), written_classes(entry.get("labelled"))
+    return _Row(tuple(_texts(entry.get("image"))), str(label), str(own), str(id), labelled)
 
 
 def _texts(value: Any) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from saccade.data.layout_list import list_files, read_list
 from saccade.data.layout_names import case_id, pair_cases
 from saccade.data.layout_read import HARMLESS, read_case
 from saccade.data.nifti import read_nifti_grid
+from saccade.data.partial import with_labelled
 from saccade.data.volume import Volume
 from saccade.errors import InputError
 
@@ -69,6 +70,7 @@ def scan_dataset(root: Path | str, label_names: Mapping[int, str] | None = None)
     names = dataset.label_names
     if label_names is not None:
         names = parse_label_names("label_names", label_names)
+    dataset = with_labelled(dataset, names)
     cases = tuple(sorted(dataset.cases, key=lambda case: case.id))
     return replace(dataset, cases=cases, label_names=names)
 

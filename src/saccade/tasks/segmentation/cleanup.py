@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field
 from scipy import ndimage
 
-from saccade.data.layout_names import volumes_in
+from saccade.data.layout_names import case_id, volumes_in
+from saccade.data.partial import labelled_beside
 from saccade.data.splits import file_hash
 from saccade.data.volume import Volume, read_volume, same_grid
 from saccade.errors import InputError, unknown_name
@@ -74,7 +75,8 @@ def clean_up(labels: Volume, rules: CleanUp, names: Mapping[int, str]) -> Volume
 def tune_clean_up(run: Path, names: Mapping[int, str]) -> CleanUp:
     """For each organ the rule that raises its mean Dice over the run's validation cases the most, if any does.
 
-    Of rules that do equally well the mildest is taken. Only ``validation/`` is looked at.
+    Of rules that do equally well the mildest is taken. Only ``validation/`` is looked at, and in each case only the
+    organs that were labelled in it.
 
     Args:
         run: Folder of a run with ``validation/<case>.nii.gz`` and ``validation/truth/<case>.nii.gz``.
@@ -89,12 +91,13 @@ def tune_clean_up(run: Path, names: Mapping[int, str]) -> CleanUp:
             f"{run}: has neither {FILE} for its present weights nor predictions in validation/ to make it from. "
             "Train with held-out cases, or give --clean-up a file."
         )
+    labelled = labelled_beside(run / "validation" / "truth", [case_id(path) for path in truths], names)
     found: dict[int, list[_Case]] = {value: [] for value in names}
     for path in truths:
         prediction, truth = read_volume(path.parents[1] / path.name), read_volume(path)
         if not same_grid(prediction, truth):
             raise InputError(f"{path}: must lie on the grid of the prediction of that name in {path.parents[1]}.")
-        for value in names:
+        for value in labelled.get(case_id(path), names):
             found[value].append(_case(prediction, truth.array == value, value))
     rules, dice = {}, {}
     for value, organ in names.items():

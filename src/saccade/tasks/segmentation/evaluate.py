@@ -72,7 +72,8 @@ def evaluate_folders(
     """Scores of every case and organ, their summary, and what is certain about it.
 
     Cases are paired by id. A prediction stored in another axis order of the truth's own grid is turned; one on another
-    grid is refused. The scores and their rules are those of docs/metrics.md.
+    grid is refused. The scores and their rules are those of docs/metrics.md. Organs that were not labelled in a case,
+    as the truth's list or a ``partial.json`` beside it says, are not scored there.
 
     Args:
         predictions: Folder of label maps, or one label map.
@@ -100,7 +101,7 @@ def evaluate_folders(
     """
     if missing not in MISSING:
         raise unknown_name("evaluate_folders", "choice for missing", missing, list(MISSING))
-    pairs = find_pairs(Path(predictions), Path(truth))
+    pairs = find_pairs(Path(predictions), Path(truth), label_names)
     names = pairs.label_names if label_names is None else parse_label_names("label_names", label_names)
     _report_unpaired(pairs, Path(predictions), missing, say)
     jobs = _jobs(pairs, names, tolerance_mm, missing, lesions)
@@ -121,7 +122,7 @@ def evaluate_folders(
     scored["settings"] = settings
     if lesions is not None:
         settings["lesions"] = {"overlap": lesions.overlap, "edges_ml": lesions.edges_ml or "quartiles"}
-        scored["lesions"] = _summarise_lesions({id: c.lesions for id, c in cases.items()}, names, lesions, seed)
+        scored["lesions"] = _summarise_lesions(cases, names, lesions, seed)
     return scored
 
 
@@ -191,13 +192,20 @@ def _lesion_labels(organs: Sequence[str], names: Mapping[int, str]) -> tuple[int
 
 
 def _summarise_lesions(
-    cases: Mapping[str, Mapping[int, CaseLesions]], names: Mapping[int, str], settings: LesionSettings, seed: int
+    cases: Mapping[str, CaseResult], names: Mapping[int, str], settings: LesionSettings, seed: int
 ) -> dict[str, Any]:
-    """``{organ: {"summary", "cases", "froc"}}``; a case without the label has no lesion of it and no false alarm."""
+    """``{organ: {"summary", "cases", "froc"}}``; a case without the label has no lesion of it and no false alarm.
+
+    A case in which the organ was not labelled does not count.
+    """
     result: dict[str, Any] = {}
-    for label in sorted({label for case in cases.values() for label in case}):
+    for label in sorted({label for case in cases.values() for label in case.lesions}):
         nothing = CaseLesions.nothing()
-        found = {id: case.get(label, nothing) for id, case in cases.items()}
+        found = {
+            id: case.lesions.get(label, nothing)
+            for id, case in cases.items()
+            if case.labelled is None or label in case.labelled
+        }
         summary = summarise_lesions({id: c.scores for id, c in found.items()}, edges_ml=settings.edges_ml, seed=seed)
         organ = result[names.get(label, str(label))] = {"summary": summary}
         organ["cases"] = {id: as_json(case) for id, case in found.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 from saccade.data.layout_labels import BTCV_LABELS, parse_label_names, read_label_names
 from saccade.data.layout_names import match_ids, stem, volumes_in
 from saccade.data.layouts import Case, case_id, find_dataset, pair_cases
+from saccade.data.partial import labelled_beside
 from saccade.errors import InputError
 from saccade.files import read_json
 
@@ -30,12 +31,13 @@ class Pairs:
     label_names: dict[int, str]
 
 
-def find_pairs(predictions: Path, truth: Path) -> Pairs:
+def find_pairs(predictions: Path, truth: Path, label_names: Mapping[int, str] | None = None) -> Pairs:
     """Pair predictions with truths by case id.
 
     Args:
         predictions: A label map, or a folder of them.
         truth: A label map, a folder of them, or a data set in a known layout; a file goes with a file.
+        label_names: What the user calls the labels, which a ``partial.json`` beside the truth may use too.
 
     Raises:
         InputError: If one is missing, a file is given with a folder, a folder holds no label map or two of one case,
@@ -47,9 +49,13 @@ def find_pairs(predictions: Path, truth: Path) -> Pairs:
     if predictions.is_file() != truth.is_file():
         raise InputError(f"{predictions}, {truth}: must be two label maps or two folders, got one of each.")
     if predictions.is_file():
-        case = _case(truth)
-        return Pairs({case.id: (predictions, case)}, (), (), names_beside(truth.parent))
-    pairs = _in_folder(predictions, truth) if volumes_in(truth) else _in_dataset(predictions, truth)
+        names = names_beside(truth.parent)
+        (case,) = _cases({case_id(truth): truth}, truth.parent, {**names, **(label_names or {})}).values()
+        return Pairs({case.id: (predictions, case)}, (), (), names)
+    if volumes_in(truth):
+        pairs = _in_folder(predictions, truth, label_names or {})
+    else:
+        pairs = _in_dataset(predictions, truth, label_names)
     if not pairs.found:
         cases, extra = (", ".join(ids) for ids in ([case.id for case in pairs.missing], pairs.extra))
         raise InputError(f"{predictions}: must hold predictions of the cases of {truth} ({cases}), got {extra}.")
@@ -114,19 +120,18 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
 
 
-def _in_folder(predictions: Path, truth: Path) -> Pairs:
+def _in_folder(predictions: Path, truth: Path, label_names: Mapping[int, str]) -> Pairs:
     pairs, missing, extra = pair_cases(predictions, truth)
     truths = {case_id(path): path for path in volumes_in(truth)}
-    return Pairs(
-        {id: (predicted, Case(id, (), true)) for id, (predicted, true) in pairs.items()},
-        tuple(Case(id, (), truths[id]) for id in missing),
-        tuple(extra),
-        names_beside(truth),
-    )
+    names = names_beside(truth)
+    files = {id: true for id, (_, true) in pairs.items()} | {id: truths[id] for id in missing}
+    cases = _cases(files, truth, {**names, **label_names})
+    found = {id: (predicted, cases[id]) for id, (predicted, _) in pairs.items()}
+    return Pairs(found, tuple(cases[id] for id in missing), tuple(extra), names)
 
 
-def _in_dataset(predictions: Path, truth: Path) -> Pairs:
-    dataset = find_dataset(truth)
+def _in_dataset(predictions: Path, truth: Path, label_names: Mapping[int, str] | None) -> Pairs:
+    dataset = find_dataset(truth, label_names)
     cases = {case.id: case for case in dataset.labelled()}
     if not cases:
         raise InputError(f"{truth}: must hold label maps, got {len(dataset.cases)} cases without any.")
@@ -141,5 +146,7 @@ def _in_dataset(predictions: Path, truth: Path) -> Pairs:
     )
 
 
-def _case(truth: Path) -> Case:
-    return Case(case_id(truth), (), truth)
+def _cases(files: Mapping[str, Path], folder: Path, names: Mapping[int, str]) -> dict[str, Case]:
+    """The cases of these label maps, with the classes labelled in them as their folder says."""
+    labelled = labelled_beside(folder, list(files), names)
+    return {id: Case(id, (), path, labelled=labelled.get(id)) for id, path in files.items()}

@@ -71,12 +71,16 @@ class CaseLesions:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """Scores of one case, and the size of its grid, which bounds every distance and volume in it."""
+    """Scores of one case, and the size of its grid, which bounds every distance and volume in it.
+
+    Where not everything was labelled in it, ``labelled`` has the labels that were; there are no scores of others.
+    """
 
     scores: Scores
     lesions: dict[int, CaseLesions]
     diagonal_mm: float
     volume_ml: float
+    labelled: tuple[int, ...] | None = None
 
 
 def score_case(job: CaseJob) -> CaseResult:
@@ -91,10 +95,14 @@ def score_case(job: CaseJob) -> CaseResult:
     truth = _labels(true, job.case)
     prediction = np.zeros_like(truth) if job.predicted is None else _labels(volumes[job.predicted], job.case)
     scores = evaluate_arrays(prediction, truth, true.spacing_mm, labels=job.labels, tolerance_mm=job.tolerance_mm)
-    wanted = scores if job.lesions is None else job.lesions
+    known = job.case.labelled
+    if known is not None:  # nobody has looked for the others
+        scores = {label: metrics for label, metrics in scores.items() if label in known}
+    wanted = [label for label in (scores if job.lesions is None else job.lesions) if known is None or label in known]
     lesions = {label: _lesions(label, prediction, truth, true, volumes, job) for label in wanted}
     spacing = np.array(true.spacing_mm)
-    return CaseResult(scores, lesions, diagonal_mm(true.shape, spacing), float(np.prod(true.shape)) * voxel_ml(spacing))
+    volume_ml = float(np.prod(true.shape)) * voxel_ml(spacing)
+    return CaseResult(scores, lesions, diagonal_mm(true.shape, spacing), volume_ml, known)
 
 
 def evaluate_arrays(
