@@ -60,7 +60,8 @@ def train(
     for key in ("version", "task", "system", "preset"):
         given.pop(key, None)
     if isinstance(given.get("data"), dict):
-        given["data"].pop("root", None)
+        for key in ("root", "labelled"):  # the data set says it
+            given["data"].pop(key, None)
         if "label_names" in given["data"]:  # a run's config.yaml has the values as text
             given["data"]["label_names"] = parse_label_names(str(config), given["data"]["label_names"])
     overrides = merge(given, parse_assignments(assignments or []))

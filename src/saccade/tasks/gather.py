@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, distributed
 
 
@@ -35,6 +35,16 @@ def whole_batch(
         own.register_hook(lambda gradient: gradient * size)
     parts[rank] = own
     return torch.cat(parts), torch.cat(truths).to(labels.dtype)
+
+
+def flags_of_whole_batch(flags: Bool[Tensor, "b k"]) -> Bool[Tensor, "n k"]:
+    """Flags of the whole batch, each process holding those of a part of it, in the order of `whole_batch`."""
+    if _processes() == 1:
+        return flags
+    own = flags.to(torch.uint8).contiguous()
+    parts = [torch.empty_like(own) for _ in range(_processes())]
+    distributed.all_gather(parts, own)
+    return torch.cat(parts).bool()
 
 
 def of_all_processes(mine: dict[Any, Any]) -> dict[Any, Any]:

@@ -13,6 +13,7 @@ from saccade.systems import Implementation, find_implementation
 from saccade.tasks.devices import Devices
 from saccade.tasks.environment import describe_environment, fast_bfloat16
 from saccade.tasks.segmentation.config import SegmentationConfig
+from saccade.tasks.segmentation.labelled import with_labelled
 from saccade.tasks.segmentation.plan import plan_data, take_fingerprint
 from saccade.tasks.settings import merge
 
@@ -58,7 +59,12 @@ def plan(
     decided = merge(decided, {key: value for key, value in chosen.items() if key != "plan"}, overrides)
     config = SegmentationConfig.parse(merge({"system": system, "preset": preset}, decided), system)
     training = config.training.model_copy(update={"precision": _plan_precision(config.training.precision, device)})
-    return config.model_copy(update={"network": _plan_network(config, implementation), "training": training})
+    config = config.model_copy(update={"network": _plan_network(config, implementation), "training": training})
+    if "mlflow" in training.loggers:
+        from saccade.tasks.loggers import need_mlflow
+
+        need_mlflow(training.mlflow.tracking_uri)
+    return with_labelled(config, dataset, cases)
 
 
 def _plan_precision(asked: str, device: str) -> str:

@@ -20,8 +20,9 @@ class PreparedCache:
     """A folder of prepared cases.
 
     A file's name is a hash of all that its content follows from: the bytes of the case's files, the settings of the
-    preparation, and the version of Saccade. So it is never out of date, and folds, networks and restarts use the same
-    files. Several processes may write at once: files appear whole, and equal ones replace one another.
+    preparation, the classes labelled where not all are, and the version of Saccade. So it is never out of date, and
+    folds, networks and restarts use the same files. Several processes may write at once: files appear whole, and equal
+    ones replace one another.
 
     Args:
         folder: Where; made when it is needed.
@@ -32,13 +33,17 @@ class PreparedCache:
         self.folder = folder
         data = config.data.model_dump(mode="json", include={"channels", "spacing_mm", "intensity"})
         self._preparation = {"saccade": __version__, **data, "classes": config.classes}
+        self._labelled = config.data.labelled
         self._paths: dict[str, Path] = {}
 
     def path(self, case: Case) -> Path:
         """The file of a case; its scans are read once to know what they hold."""
         if case.id not in self._paths:
             files = sorted(hash_files(case).items())
-            text = json.dumps([self._preparation, files, case.flip_label_y], sort_keys=True)
+            content = [self._preparation, files, case.flip_label_y]
+            if case.id in self._labelled:  # other classes of it are background
+                content.append(sorted(self._labelled[case.id]))
+            text = json.dumps(content, sort_keys=True)
             self._paths[case.id] = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()}.safetensors"
         return self._paths[case.id]
 

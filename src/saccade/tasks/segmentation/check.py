@@ -23,7 +23,8 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor], device: 
 
     Args:
         module: As it will be trained.
-        batch: Images (b, c, i, j, k) and class indices (b, i, j, k).
+        batch: Images (b, c, i, j, k), class indices (b, i, j, k) and, where some cases are only partially labelled,
+            which classes were labelled in each (b, classes).
         device: Kind of device that it will be trained on.
 
     Returns:
@@ -35,6 +36,7 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor], device: 
             parameter gets no gradient or one that is no number.
     """
     image, labels = module.in_dimensions(batch[0][:1]), module.labels_in_dimensions(batch[1][:1])
+    labelled = batch[2][:1] if len(batch) > 2 else None
     classes = len(module.config.classes)
     network = copy.deepcopy(module.network).train()
     check_bfloat16(module, image, device)
@@ -49,7 +51,7 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor], device: 
     expected = (1, classes, *image.shape[2:])
     if tuple(logits.shape) != expected:
         raise RunError(f"check: the network must give logits of shape {expected}, got {tuple(logits.shape)}.")
-    start = module.loss(logits, labels)
+    start = module.loss(logits, labels, labelled=labelled)
     if not torch.isfinite(start):
         raise RunError(
             f"check: the loss must be a number at the start, got {start.item()}. Look at intensity and labels."
@@ -64,11 +66,11 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor], device: 
     broken = [name for name, p in network.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
     if broken:
         raise RunError(f"check: the gradient of {broken[0]} must be of finite numbers, has NaN or infinity.")
-    first, last, steps, seconds = _learn_by_heart(module, network, image, labels)
+    first, last, steps, seconds = _learn_by_heart(module, network, image, labels, labelled)
     lines = [
         f"shapes: image {tuple(image.shape)} -> logits {tuple(logits.shape)}",
         f"loss at the start {start.item():.4f}"
-        + (f" (chance is {math.log(classes):.4f})" if _is_entropy(module) else ""),
+        + (f" (chance is {math.log(classes):.4f})" if _is_entropy(module) and labelled is None else ""),
         f"one patch: loss {first:.4f} -> {last:.4f} in {steps} steps, {seconds / max(1, steps):.2f} s a step",
     ]
     if module.config.training.precision == "bf16-mixed" and device == "cpu" and not fast_bfloat16():
@@ -121,7 +123,7 @@ def _is_entropy(module: SegmentationModule) -> bool:
 
 
 def _learn_by_heart(
-    module: SegmentationModule, network: torch.nn.Module, image: Tensor, labels: Tensor
+    module: SegmentationModule, network: torch.nn.Module, image: Tensor, labels: Tensor, labelled: Tensor | None
 ) -> tuple[float, float, int, float]:
     rate = min(1e-2, module.config.training.learning_rate * 2)
     optimiser = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=rate)
@@ -129,7 +131,7 @@ def _learn_by_heart(
     losses: list[float] = []
     while len(losses) < STEPS and (len(losses) < 3 or time.perf_counter() - began < MAX_SECONDS):
         optimiser.zero_grad()
-        loss = module.loss(network(image), labels)
+        loss = module.loss(network(image), labels, labelled=labelled)
         loss.backward()
         optimiser.step()
         losses.append(loss.item())

@@ -45,6 +45,9 @@ class Data(Settings):
     )
     patch_size: Size = Field(description="voxels the network sees at once, along right, anterior, superior")
     intensity: Intensity
+    labelled: dict[str, tuple[int, ...]] = Field(
+        default_factory=dict, description="partially labelled cases: values of the classes that were labelled in each"
+    )
 
     @field_validator("label_names")
     @classmethod
@@ -53,6 +56,13 @@ class Data(Settings):
         if not 1 <= len(names) <= MOST_CLASSES or not all(1 <= value <= MOST_VALUE for value in names):
             raise ValueError(f"must name 1 to {MOST_CLASSES} classes with values from 1 to {MOST_VALUE}")
         return names
+
+    @model_validator(mode="after")
+    def _labelled_are_classes(self) -> "Data":
+        for case, values in self.labelled.items():
+            if not values or not set(values) <= set(self.label_names):
+                raise ValueError(f"labelled: case {case} must have values of label_names, got {list(values)}")
+        return self
 
 
 class Augmentation(Settings):
@@ -74,6 +84,15 @@ class Extension(Settings):
     until_epoch: int = Field(ge=1, description="first epoch of the new plan, counted from 0")
     epochs: int = Field(ge=1, description="training.epochs before")
     max_seconds: float | None = Field(None, gt=0, description="training.max_seconds before")
+
+
+class Mlflow(Settings):
+    """Where an MLflow run is kept; matters if `training.loggers` names mlflow."""
+
+    tracking_uri: str | None = Field(
+        None, description="address of the store; null: what MLFLOW_TRACKING_URI says, else mlflow/mlflow.db in the run"
+    )
+    experiment: str = Field("saccade", min_length=1, description="name of the experiment that the run belongs to")
 
 
 class Training(Settings):
@@ -118,6 +137,10 @@ class Training(Settings):
     attention_epochs: tuple[Length, ...] = Field(
         (3, 6, 10, 60, 150), description="epochs after which attention is kept to look at, and the last; [] keeps none"
     )
+    loggers: tuple[Literal["csv", "tensorboard", "mlflow"], ...] = Field(
+        ("csv", "tensorboard"), description="where the curves go; metrics.csv is always written"
+    )
+    mlflow: Mlflow = Mlflow()
     extensions: tuple[Extension, ...] = Field((), description="earlier plans, oldest first; written by --extend")
 
     @field_validator("init_from", "cache")

@@ -11,6 +11,7 @@ from saccade.data.prepare import Normalise, check_channels, prepare_image, prepa
 from saccade.tasks.segmentation.augment import draw_view, take_view
 from saccade.tasks.segmentation.cache import PreparedCache
 from saccade.tasks.segmentation.config import SegmentationConfig
+from saccade.tasks.segmentation.labelled import known_labels, labelled_classes
 
 FOREGROUND_SAMPLES = 2000  # remembered labelled voxels per class and case, enough to centre patches on
 
@@ -72,6 +73,7 @@ class PreparedCases(Dataset):
             raise ValueError(f"PreparedCases: case '{case.id}' has no label.")
         check_channels(volume, data.channels, case.id)
         image, _ = prepare_image(volume, spacing_mm=data.spacing_mm, normalise=Normalise(**data.intensity.model_dump()))
+        label = known_labels(self.config, case, label)
         classes = prepare_labels(label, tuple(image.shape[1:]), self.config.classes)
         generator = torch.Generator().manual_seed(0)  # the same for a case wherever it stands in a list
         places = []
@@ -83,7 +85,11 @@ class PreparedCases(Dataset):
 
 
 class Patches(Dataset):
-    """Random patches; item (epoch, position, case) is always the same patch, whoever asks for it and when."""
+    """Random patches; item (epoch, position, case) is always the same patch, whoever asks for it and when.
+
+    An item is an image (c, a, b, d), its class indices (a, b, d) and, where some cases are only partially labelled,
+    which classes were labelled in its case (classes,).
+    """
 
     def __init__(self, prepared: PreparedCases) -> None:
         self.prepared = prepared
@@ -91,7 +97,7 @@ class Patches(Dataset):
     def __len__(self) -> int:
         return len(self.prepared)
 
-    def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, ...]:
         epoch, position, index = key
         config = self.prepared.config
         patch = config.data.patch_size
@@ -109,7 +115,10 @@ class Patches(Dataset):
             anchor=anchor,
             generator=generator,
         )
-        return take_view(view, image, labels, patch)
+        patch_of = take_view(view, image, labels, patch)
+        if not config.data.labelled:
+            return patch_of
+        return *patch_of, labelled_classes(config, self.prepared.cases[index])
 
 
 class EpochSampler(Sampler):

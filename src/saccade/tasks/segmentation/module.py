@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from saccade import losses
-from saccade.tasks.gather import of_all_processes, whole_batch
+from saccade.tasks.gather import flags_of_whole_batch, of_all_processes, whole_batch
 from saccade.tasks.parameters import keep_frozen_statistics, rate_groups
 from saccade.tasks.seeding import seed_generators
 from saccade.tasks.segmentation.config import SegmentationConfig
@@ -71,9 +71,11 @@ class SegmentationModule(lightning.LightningModule):
         return self
 
     def training_step(self, batch: Sequence[Tensor], index: int) -> Tensor:
-        image, labels = batch
+        """The loss of a batch: images, class indices and, for partially labelled cases, the classes labelled (b, k)."""
+        image, labels, *labelled = batch
         logits, labels = self.network(self.in_dimensions(image)), self.labels_in_dimensions(labels)
-        loss = self.loss(*whole_batch(logits, labels, len(self.config.classes)))
+        together = whole_batch(logits, labels, len(self.config.classes))
+        loss = self.loss(*together, labelled=flags_of_whole_batch(labelled[0]) if labelled else None)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"training: the loss became {loss.item()} at step {self.global_step}.")
         return loss
@@ -92,21 +94,25 @@ class SegmentationModule(lightning.LightningModule):
         groups = rate_groups(self.network, settings.rates)
         return kind(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True, **extra)
 
-    def validation_step(self, batch: tuple[int, Tensor, Tensor], index: int) -> None:
+    def validation_step(self, batch: tuple[Any, ...], index: int) -> None:
         """Dice of a whole volume on the prepared grid; classes absent from both truth and prediction do not count.
 
+        Nor do classes that were not labelled in the case.
+
         Args:
-            batch: Number of the case, image (c, i, j, k), class indices (i, j, k).
+            batch: Number of the case, image (c, i, j, k), class indices (i, j, k) and, if some cases are only partially
+                labelled, which classes were labelled in this one (classes,).
             index: Unused, Lightning's.
         """
-        case, image, labels = batch
+        case, image, labels, *labelled = batch
         patch = self.config.data.patch_size
         (logits,) = apply_windows(self._logits, image.cpu(), patch, overlap=VALIDATION_OVERLAP, batch=1)
         found, truth = logits.argmax(0), labels.cpu()
         scores = []
         for value in range(1, len(self.config.classes)):
             a, b = found == value, truth == value
-            both = int(a.sum() + b.sum())
+            known = not labelled or bool(labelled[0][value])
+            both = int(a.sum() + b.sum()) if known else 0
             scores.append(2 * int((a & b).sum()) / both if both else math.nan)
         self.scores[case] = scores
 

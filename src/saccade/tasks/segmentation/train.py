@@ -10,7 +10,6 @@ from typing import Any, Literal, cast
 
 import lightning
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from saccade.data.layouts import Case
@@ -22,6 +21,7 @@ from saccade.tasks.segmentation.check import check_bfloat16, check_training
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.dataset import EpochSampler, Patches, PreparedCases
 from saccade.tasks.segmentation.held_out import Say, predict_held_out, write_summary
+from saccade.tasks.segmentation.labelled import labelled_classes, labelled_line
 from saccade.tasks.segmentation.module import SegmentationModule
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
 from saccade.tasks.segmentation.snapshots import AttentionSnapshots
@@ -82,6 +82,8 @@ def fit(
     for part in prepared.values():
         part.prepare()
     say(f"cases  decoded and prepared in {time.perf_counter() - began:.0f} s")
+    if config.data.labelled:
+        say(f"labels {labelled_line(config, job.train)}")
     steps_per_epoch = settings.steps_per_epoch or max(1, len(job.train) // settings.batch_size)
     module = SegmentationModule(network, config, steps_per_epoch)
     if rank == 0:
@@ -93,7 +95,7 @@ def fit(
     steps_done = read_checkpoint(checkpoint)["global_step"] if checkpoint else 0
     snapshots = AttentionSnapshots(run, prepared["validation"], settings.attention_epochs)
     callbacks = [clock, keeper, snapshots, *([ProgressBar(clock, settings.max_seconds)] if rank == 0 else [])]
-    trainer = make_trainer(config, run, callbacks, devices, steps_done)
+    trainer = make_trainer(config, _loggers(config, run, steps_done, rank, say), callbacks, devices)
     loader = _patch_loader(prepared["train"], config, steps_per_epoch, (rank, devices.size))
     held_out = _volume_loader(prepared["validation"], rank, devices.size) if job.validation else None
     _fit(trainer, module, loader, held_out, checkpoint)
@@ -102,27 +104,37 @@ def fit(
     return module, keeper, clock
 
 
-def make_trainer(
-    config: SegmentationConfig, run: Path, callbacks: list[Any], devices: Devices, steps_done: int = 0
-) -> lightning.Trainer:
-    """Lightning's trainer with nothing of its own on disk but TensorBoard's log.
-
-    Args:
-        config: The run.
-        run: Its folder.
-        callbacks: What happens around the training.
-        devices: What it runs on.
-        steps_done: Before this resume; what TensorBoard has of later ones is dropped, they are done again.
-    """
-    from lightning.pytorch.loggers import TensorBoardLogger
-    from lightning.pytorch.plugins.environments import LightningEnvironment
+def _loggers(config: SegmentationConfig, run: Path, steps_done: int, rank: int, say: Say) -> list[Any]:
+    from saccade.tasks.loggers import MlflowRun, make_loggers
 
     # Lightning's advice on hardware and logging does not fit what is decided here
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+    def mlflow() -> MlflowRun:
+        where = config.training.mlflow
+        settings = config.model_dump(mode="json")
+        uri, name = where.tracking_uri, where.experiment
+        return MlflowRun(run, tracking_uri=uri, experiment=name, settings=settings, say=say)
+
+    return make_loggers(config.training.loggers, run, steps_done=steps_done, rank=rank, mlflow=mlflow)
+
+
+def make_trainer(
+    config: SegmentationConfig, loggers: list[Any], callbacks: list[Any], devices: Devices
+) -> lightning.Trainer:
+    """Lightning's trainer with nothing of its own on disk but what the loggers write.
+
+    Args:
+        config: The run.
+        loggers: Where its curves go.
+        callbacks: What happens around the training.
+        devices: What it runs on.
+    """
+    from lightning.pytorch.plugins.environments import LightningEnvironment
+
     warnings.filterwarnings("ignore", module="lightning")
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")  # slower, not wrong
     several = devices.size > 1
-    purge_step = steps_done + 1 if steps_done else None
     return lightning.Trainer(
         accelerator={"cuda": "gpu"}.get(devices.kind, devices.kind),
         devices=devices.count,
@@ -135,7 +147,7 @@ def make_trainer(
         check_val_every_n_epoch=config.training.validate_every,
         num_sanity_val_steps=0,
         callbacks=callbacks,
-        logger=TensorBoardLogger(run, name="", version="tensorboard", purge_step=purge_step),
+        logger=loggers or False,
         enable_checkpointing=True,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -180,9 +192,12 @@ class _Volumes(Dataset):
     def __len__(self) -> int:
         return len(self.cases)
 
-    def __getitem__(self, index: int) -> tuple[int, Tensor, Tensor]:
-        image, labels, _ = self.prepared[self.cases[index]]
-        return self.cases[index], image, labels
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        number, config = self.cases[index], self.prepared.config
+        image, labels, _ = self.prepared[number]
+        if not config.data.labelled:
+            return number, image, labels
+        return number, image, labels, labelled_classes(config, self.prepared.cases[number])
 
 
 def _volume_loader(prepared: PreparedCases, rank: int, processes: int) -> DataLoader:
