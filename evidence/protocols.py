@@ -19,7 +19,7 @@ from saccade.study.compare_cases import mean_dice_of_cases
 from saccade.study.compare_tables import study_markdown
 
 SYSTEMS = ("attention-unet", "unet")
-SOURCE_CASES, TARGET_CASES = 40, 28  # 32/8 and 8/32 of hospital a; 21/7 of hospital b
+SOURCE_CASES, TARGET_CASES = 40, 40  # 32/8 and 8/32 of hospital a; 30/10 of hospital b
 SOURCE_SEED, TARGET_SEED = 100, 200  # other patients in each
 SEEDS, STEPS, EPOCHS = 3, 100, 5
 
