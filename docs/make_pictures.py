@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import picture_abdomen
+import picture_report
 import tables
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -166,6 +167,7 @@ def main() -> None:
     _save(draw_gates(case), "attention-gate.png")
     _save(draw_prediction(case), "prediction.png")
     picture_abdomen.draw_abdomens(IMAGES / "abdomen.png", seed=0, cases=[2, 4, 6, 8], size="full")
+    picture_report.draw_report(options.demo / "run")
     write_shortcuts(options.demo)
     tables.write_tables()
 

@@ -1,10 +1,13 @@
-"""The fake run is a module beside the tests; importlib mode does not put it on the path."""
+"""Modules beside the tests; importlib mode does not put them on the path."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for browsing.py
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -10,10 +10,27 @@ import pytest
 from saccade.report import write_report
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip install saccade[dev])")
+from browsing import (  # noqa: E402
+    LAYERS,
+    PLANES,
+    canvas,
+    extent,
+    find,
+    grey,
+    only,
+    pixels,
+    places,
+    press,
+    settle,
+    slide,
+    text,
+    wait_until_shown,
+)
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.actions.action_builder import ActionBuilder  # noqa: E402
+from selenium.webdriver.common.actions.mouse_button import MouseButton  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+from selenium.webdriver.support.ui import Select  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
@@ -23,17 +40,23 @@ pytestmark = [
 ]
 EVIL = "<script>window.hacked=1<script>"  # a file name cannot hold a slash, a name of an organ can
 EVIL_ORGAN = "liver</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
-PLANES = ("axial", "coronal", "sagittal")
 SHAPE = (11, 13, 17)  # right, front, head; 2 x 2 x 3 mm
 
 
 @pytest.fixture(scope="module")
 def page(fake, tmp_path_factory) -> Path:
-    """Two cases; the scan of the worse one is black but for a block at the patient's right, front and head."""
+    """Two cases; the scan of the worse one is black but for a block at the patient's right, front and head.
+
+    That one has three maps: noise, one that is 1 in the right half (i from 6 on), and one that is 0.5 everywhere.
+    """
     run = fake.make_run(tmp_path_factory.mktemp("browser"), {"better": (0.9, 0.8), EVIL: (0.5, 0.25)})
     scan = np.full(SHAPE, -160, np.float32)
     scan[8:, 10:, 13:] = 240
     fake.save(run.parent / "data" / "images" / f"{EVIL}.nii.gz", scan)
+    half, attention = np.zeros(SHAPE, np.float32), run / "validation" / "attention"
+    half[6:] = 1
+    fake.save(attention / f"{EVIL}_half.nii.gz", half)
+    fake.save(attention / f"{EVIL}_level.nii.gz", np.full(SHAPE, 0.5, np.float32))
     for name in ("config.yaml", "validation/metrics.json"):
         path = run / name
         path.write_text(path.read_text().replace("liver", EVIL_ORGAN))
@@ -56,67 +79,24 @@ def browser():
 
 @pytest.fixture
 def view(browser, page):
+    """The page, freshly opened; whatever a test does with it, nothing may be complained of."""
+    browser.get_log("browser")
     browser.get(page.as_uri())
     wait_until_shown(browser)
     browser.execute_script("document.getElementById('viewer').scrollIntoView()")
-    return browser
+    yield browser
+    assert complaints(browser) == []
 
 
-def wait_until_shown(view) -> None:
-    WebDriverWait(view, 20).until(lambda _: view.find_element(By.ID, "viewer").get_attribute("aria-busy") == "false")
-    settle(view)
-
-
-def settle(view) -> None:
-    """Drawing happens with the next frame."""
-    view.execute_async_script("const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))")
-
-
-def find(view, css: str):
-    return view.find_element(By.CSS_SELECTOR, css)
-
-
-def canvas(view, plane: str):
-    return find(view, f'[data-plane="{plane}"] canvas')
-
-
-def pixels(view, plane: str) -> str:
-    settle(view)
-    return view.execute_script("return arguments[0].toDataURL()", canvas(view, plane))
-
-
-def grey(view, plane: str, across: float, down: float) -> int:
-    """The red of a canvas pixel, its place given as parts of width and height."""
-    settle(view)
-    code = """const [c, x, y] = arguments;
-        return c.getContext("2d").getImageData(x * c.width, y * c.height, 1, 1).data[0]"""
-    return view.execute_script(code, canvas(view, plane), across, down)
-
-
-def places(view) -> dict[str, int]:
-    """The slice that each plane says it shows, counted from 1."""
-    settle(view)
-    words = [find(view, f'[data-plane="{plane}"] output').text.split() for plane in PLANES]
-    assert [(word[0], word[3]) for word in words] == [("axial", "17"), ("coronal", "13"), ("sagittal", "11")]
-    return {word[0]: int(word[1]) for word in words}
-
-
-def press(view, key: str) -> None:
-    ActionChains(view).send_keys(key).perform()
-    settle(view)
-
-
-def text(view, part: str) -> str:
-    settle(view)
-    return find(view, f'[data-part="{part}"]').text
+def complaints(view) -> list[str]:
+    """What the browser says since it was last asked, but for its advice on how the tests themselves read pixels."""
+    messages = [entry["message"] for entry in view.get_log("browser")]
+    return [message for message in messages if "willReadFrequently" not in message]
 
 
 def test_planes_are_radiological_and_true_to_scale(view):
-    for layer in ("truth", "prediction", "attention", "crosshair"):
-        find(view, f'[data-layer="{layer}"]').click()
-    for plane in PLANES:
-        slider = find(view, f'[data-plane="{plane}"] input')
-        view.execute_script("arguments[0].value = 99; arguments[0].dispatchEvent(new Event('input'))", slider)
+    only(view, "image")
+    slide(view, axial=99, coronal=99, sagittal=99)
     assert places(view) == {"axial": 17, "coronal": 13, "sagittal": 11}  # the most right, front and head
     for plane in PLANES:  # right or front on the left, front or head at the top
         assert grey(view, plane, 0.12, 0.15) == 255
@@ -128,10 +108,56 @@ def test_planes_are_radiological_and_true_to_scale(view):
         assert ratio == pytest.approx(across_mm / down_mm, rel=0.02)
 
 
+def test_the_letters_say_what_lies_at_each_edge(view):
+    listen = """window.said = []; const pen = CanvasRenderingContext2D.prototype, real = pen.fillText;
+        pen.fillText = function (text, x, y) {
+            said.push([this.canvas.getAttribute("aria-label"), text, x / this.canvas.width, y / this.canvas.height]);
+            real.call(this, text, x, y);
+        }"""
+    view.execute_script(listen)
+    press(view, "i")
+    edges = {"axial": "RALP", "coronal": "RSLI", "sagittal": "ASPI"}  # left, top, right, bottom
+    places = [(0, 0.5), (0.5, 0), (1, 0.5), (0.5, 1)]
+    said = view.execute_script("return said")
+    expected = [(plane, *letter) for plane in PLANES for letter in zip(edges[plane], places, strict=True)]
+    assert len(said) == len(expected)
+    for (label, word, x, y), (plane, letter, place) in zip(said, expected, strict=True):
+        assert (label, word) == (f"{plane} plane", letter)
+        assert (x, y) == pytest.approx(place, abs=0.08)
+
+
+@pytest.mark.parametrize(("layer", "further"), [("truth", 0), ("prediction", 1)])
+def test_outlines_lie_where_the_labels_are(view, layer, further):
+    """In the liver's middle (3, 5, 7): i 2..5, j 3..7, k 4..10; predicted one voxel further to the front."""
+    i, j, k = (2 / 11, 6 / 11), ((3 + further) / 13, (8 + further) / 13), (4 / 17, 11 / 17)
+    for plane, across, up in (("axial", i, j), ("sagittal", j, k)):
+        found = extent(view, plane, lambda: press(view, layer[0]))
+        assert found == pytest.approx([1 - across[1], 1 - up[1], 1 - across[0], 1 - up[0]], abs=0.02)
+
+
+def test_a_map_lies_where_its_values_are_and_can_be_chosen(view):
+    only(view, "attention")
+    assert text(view, "map-range").endswith(", colours 0 to 1")
+    press(view, "m")
+    assert text(view, "map-range") == "values 0 to 1, colours 0 to 1"
+    # Opacity 0.35 of inferno's brightest colour, whose red is 252: the patient's right is on the left.
+    assert grey(view, "axial", 0.2, 0.5) == grey(view, "coronal", 0.2, 0.5) == pytest.approx(88, abs=2)
+    assert grey(view, "axial", 0.8, 0.5) == grey(view, "coronal", 0.8, 0.5) == 0
+    slide(view, sagittal=9)
+    assert grey(view, "sagittal", 0.8, 0.5) == pytest.approx(88, abs=2)
+    assert text(view, "status").endswith("attention: 1")
+    maps = Select(find(view, '[data-part="maps"]'))
+    maps.select_by_visible_text("level")
+    assert text(view, "map-range") == "0.5 everywhere: no overlay"
+    assert grey(view, "axial", 0.2, 0.5) == 0
+    maps.select_by_visible_text("half")
+    assert grey(view, "axial", 0.2, 0.5) > 0
+
+
 @pytest.mark.parametrize("plane", PLANES)
 def test_a_slider_moves_its_slice_and_the_pixels(view, plane):
     before, at = {name: pixels(view, name) for name in PLANES}, places(view)
-    find(view, f'[data-plane="{plane}"] input').send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    find(view, f'[data-plane="{plane}"] input').send_keys(Keys.ARROW_UP, Keys.ARROW_RIGHT)
     assert places(view) == {**at, plane: at[plane] + 2}
     assert all(pixels(view, name) != before[name] for name in PLANES)  # the others by their crosshair
 
@@ -163,11 +189,50 @@ def test_a_click_moves_the_crosshair_in_all_planes(view):
     ActionChains(view).move_to_element_with_offset(canvas(view, "axial"), *offset).click().perform()
     assert places(view) == {"axial": axial, "coronal": 11, "sagittal": 10}
     assert text(view, "status").startswith("(18.0, 20.0, ")
+    only(view, "crosshair")
+    for plane, across, down in (
+        ("axial", 1 - 9.5 / 11, 1 - 10.5 / 13),
+        ("coronal", 1 - 9.5 / 11, 1 - (axial - 0.5) / 17),
+        ("sagittal", 1 - 10.5 / 13, 1 - (axial - 0.5) / 17),
+    ):
+        assert grey(view, plane, across, 0.35) > 70  # 0.8 of 255, on one pixel or shared by two
+        assert grey(view, plane, 0.92, down) > 70
+        assert grey(view, plane, across + 0.2, down + 0.1) == 0
     size = canvas(view, "sagittal").size
     ActionChains(view).move_to_element_with_offset(
         canvas(view, "sagittal"), round(0.4 * size["width"]), round(0.4 * size["height"])
     ).click().perform()
     assert places(view) == {"axial": 2, "coronal": 2, "sagittal": 10}
+
+
+def test_dragging_moves_the_crosshair_along(view):
+    size = canvas(view, "axial").size
+    chain = ActionChains(view).move_to_element(canvas(view, "axial")).click_and_hold()
+    chain.move_by_offset(round(size["width"] * 2.1 / 11), round(size["height"] * 3.1 / 13)).perform()
+    at = places(view)
+    assert (at["sagittal"], at["coronal"]) == (6 - 2, 7 - 3)  # from the middle voxel: to the left and to the back
+    ActionChains(view).release().move_by_offset(20, 20).perform()
+    assert places(view) == at
+
+
+def test_windows_change_the_greys(view):
+    only(view, "image")
+    slide(view, axial=99, coronal=99, sagittal=99)
+    assert (grey(view, "axial", 0.1, 0.1), grey(view, "axial", 0.9, 0.9)) == (255, 0)  # 240 and -160 HU
+    assert float(text(view, "status").split(" · ")[1].removesuffix(" HU")) == pytest.approx(240, abs=2)
+    find(view, '[data-part="presets"] button:nth-child(3)').click()
+    assert text(view, "window") == "−450 to 1050 HU"
+    assert grey(view, "axial", 0.1, 0.1) == pytest.approx(255 * 690 / 1500, abs=2)
+    assert grey(view, "axial", 0.9, 0.9) == pytest.approx(255 * 290 / 1500, abs=2)
+    press(view, "1")
+    assert (grey(view, "axial", 0.1, 0.1), grey(view, "axial", 0.9, 0.9)) == (255, 0)
+    builder = ActionBuilder(view)
+    mouse = builder.pointer_action.move_to(canvas(view, "axial")).pointer_down(MouseButton.RIGHT)
+    mouse.move_by(125, 0).pointer_up(MouseButton.RIGHT)
+    builder.perform()
+    assert text(view, "window") == "−260 to 340 HU"  # 125 pixels to the right: 125/250 of the width of 400 HU wider
+    assert grey(view, "axial", 0.1, 0.1) == pytest.approx(255 * 500 / 600, abs=2)
+    assert places(view) == {"axial": 17, "coronal": 13, "sagittal": 11}
 
 
 def test_the_wheel_turns_slices_and_shift_drags_the_window(view):
@@ -193,7 +258,7 @@ def test_the_keyboard_does_it_all(view):
         assert places(view)["sagittal"] == slice_
     press(view, "2")
     assert text(view, "window") == "−1350 to 150 HU"
-    for key, layer in (("i", "image"), ("t", "truth"), ("p", "prediction"), ("a", "attention"), ("x", "crosshair")):
+    for key, layer in LAYERS.items():
         press(view, key)
         assert not find(view, f'[data-layer="{layer}"]').is_selected()
     width = canvas(view, "sagittal").size["width"]
@@ -202,6 +267,14 @@ def test_the_keyboard_does_it_all(view):
     assert not canvas(view, "axial").is_displayed()
     press(view, "e")
     assert canvas(view, "axial").is_displayed()
+    ActionChains(view).double_click(canvas(view, "coronal")).perform()
+    assert [canvas(view, plane).is_displayed() for plane in PLANES] == [False, True, False]
+    ActionChains(view).double_click(canvas(view, "coronal")).perform()
+    assert all(canvas(view, plane).is_displayed() for plane in PLANES)
+    press(view, "r")
+    wait_until_shown(view)
+    assert places(view) == at
+    assert text(view, "window") == "−160 to 240 HU"
     press(view, "n")
     wait_until_shown(view)
     assert text(view, "name") == "better, mean Dice 0.850"
@@ -218,9 +291,24 @@ def test_organs_and_cases_are_a_click_away(view):
     wait_until_shown(view)
     assert text(view, "name") == "better, mean Dice 0.850"
     assert text(view, "rank") == "2 of 2, worst first"
+    assert find(view, "tr.chosen a").text == "better"
+    for name in ("next", "back"):
+        find(view, f'[data-part="{name}"]').click()
+        wait_until_shown(view)
+        assert text(view, "rank") == {"next": "1 of 2, worst first", "back": "2 of 2, worst first"}[name]
 
 
-@pytest.mark.parametrize("width", [1400, 800])
+def test_keys_are_left_alone_where_they_mean_something_else(view):
+    at = places(view)
+    view.execute_script("scrollTo(0, 0); document.activeElement.blur()")
+    ActionChains(view).move_to_element(find(view, "h1")).perform()
+    press(view, Keys.ARROW_UP)  # the page scrolls
+    ActionChains(view).key_down(Keys.CONTROL).send_keys("i").key_up(Keys.CONTROL).perform()
+    assert places(view) == at
+    assert find(view, '[data-layer="image"]').is_selected()
+
+
+@pytest.mark.parametrize("width", [1400, 800, 390])
 def test_nothing_scrolls_sideways(view, width):
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     view.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -232,6 +320,10 @@ def test_nothing_scrolls_sideways(view, width):
             assert table.get_property("scrollWidth") <= table.get_property("clientWidth")
         right = [canvas(view, plane).rect["x"] + canvas(view, plane).rect["width"] for plane in PLANES]
         assert max(right) < width
+        if width == 390:  # one below the other, each as wide as a telephone lets it be
+            tops = [canvas(view, plane).rect["y"] for plane in PLANES]
+            assert tops == sorted(set(tops))
+            assert max(canvas(view, plane).rect["width"] for plane in PLANES) > 250
     finally:
         view.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
@@ -241,12 +333,13 @@ def test_nothing_leaves_the_page_and_no_name_does_harm(view):
         view.get_log(log)  # what earlier tests left
     view.refresh()
     wait_until_shown(view)
+    assert text(view, "name") == f"{EVIL}, mean Dice 0.375"
     press(view, "n")
     wait_until_shown(view)
     assert EVIL in find(view, "main").text
     assert EVIL_ORGAN in find(view, '[data-part="organs"]').text
     assert view.execute_script("return window.hacked") is None
-    assert view.get_log("browser") == []
+    assert complaints(view) == []
     events = [json.loads(entry["message"])["message"] for entry in view.get_log("performance")]
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     assert {url.split(":")[0] for url in asked} == {"file"}
@@ -271,3 +364,4 @@ def test_the_policy_would_stop_it(view, attempt, directive):
     )
     assert stopped.startswith(directive)
     assert view.execute_script("return window.hacked") is None
+    assert complaints(view) != []  # the browser says so, too

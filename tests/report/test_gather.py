@@ -7,7 +7,7 @@ import pytest
 
 from saccade.data.labels import label_colour
 from saccade.errors import InputError
-from saccade.report.gather import gather
+from saccade.report.gather import gather, on_dark
 
 
 def test_a_whole_run(run):
@@ -24,6 +24,14 @@ def test_a_whole_run(run):
     assert record.curves[1]["val_dice"] == 0.4
     assert "val_dice" not in record.curves[0]
     assert record.notices == ["train_loss was not finite at times (gaps in its curve)."]
+
+
+def test_dark_colours_are_lightened_for_scans():
+    assert on_dark((200, 150, 100)) == (200, 150, 100)
+    assert on_dark((0, 0, 0)) == (100, 100, 100)
+    # 0.1 x 160 = 16 is 84 short of 100; of what is missing to white, 84/239: 0 + 89.6 and 160 + 33.4
+    assert on_dark((0, 0, 160)) == (90, 90, 193)
+    assert on_dark((255, 255, 255)) == (255, 255, 255)
 
 
 def test_cases_without_a_score_come_last(fake, tmp_path):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from saccade.errors import InputError
 from saccade.explain.render import MapScale, draw_contours, encode, grey_window, map_scale, overlay
-from saccade.report.gather import Colour, Run
+from saccade.report.gather import Colour, Run, on_dark
 
 if TYPE_CHECKING:
     from saccade.tasks.segmentation.snapshots import SliceHistory
@@ -49,7 +49,7 @@ def draw_epochs(path: Path, run: Run, notices: list[str]) -> list[EpochPicture]:
         notices.append(str(error))
         return []
     values = sorted(run.labels)
-    colours = {index: run.colours()[value] for index, value in enumerate(values, start=1)}
+    colours = {index: on_dark(run.colours()[value]) for index, value in enumerate(values, start=1)}
     scales = _scales(histories)
     return [
         EpochPicture(

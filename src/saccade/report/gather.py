@@ -71,6 +71,15 @@ class Run:
         return {value: _rgb(value) for value in [*self.labels, *numbers]}
 
 
+def on_dark(colour: Colour) -> Colour:
+    """A colour mixed with as much white as it needs to be seen on a scan; `colourOf` of viewer.js has the same rule."""
+    red, green, blue = colour
+    light = 0.3 * red + 0.6 * green + 0.1 * blue
+    share = max(0.0, (100 - light) / (255 - light)) if light < 255 else 0.0
+    red, green, blue = (round(part + share * (255 - part)) for part in colour)
+    return red, green, blue
+
+
 def gather(run: Path) -> Run:
     """Read a run folder.
 

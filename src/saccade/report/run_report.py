@@ -15,6 +15,7 @@ from saccade.errors import InputError
 from saccade.files import write_text
 from saccade.report import boxes, charts
 from saccade.report.epochs import draw_epochs
+from saccade.report.features import SHARE, draw_features, open_network
 from saccade.report.gather import Run, gather
 from saccade.report.scenes import MAP_LARGEST
 from saccade.report.viewer import build_viewer
@@ -42,8 +43,8 @@ def write_report(
         out: The file to write; default ``report.html`` in the run.
         cases: How many cases are shown in the viewer, the worst ones; default as many as fit. Scores are always those
             of all.
-        max_megabytes: For the volumes in the page. A scan gets a tenth of it, or more when there are fewer cases, and
-            is shown as finely as that allows.
+        max_megabytes: For the scans in the page, and what a network's gates made of them. A scan gets a tenth of it, or
+            more when there are fewer cases, and is shown as finely as that allows.
 
     Returns:
         The file written.
@@ -60,7 +61,12 @@ def write_report(
     if not max_megabytes > 0:
         raise InputError(f"report: the size of the page must be above 0 megabytes, got {max_megabytes:g}.")
     record = gather(run)
-    viewer = build_viewer(record, cases, max_megabytes * 1e6)
+    room = max_megabytes * 1e6
+    network = open_network(run, record, record.notices) if cases != 0 else None
+    viewer = build_viewer(record, cases, room if network is None else (1 - SHARE) * room)
+    features = (
+        draw_features(network, record, viewer.entries, SHARE * room, record.notices) if network is not None else []
+    )
     script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("slices.js", "viewer.js"))
     page = _template().render(
         run=record,
@@ -73,6 +79,7 @@ def write_report(
         epochs=draw_epochs(run, record, record.notices),
         charts=charts.draw_charts(record.curves),
         frame=charts.FRAME,
+        features=features,
         viewer=viewer,
         viewer_data=viewer.json(record),
         shown={entry["name"]: number for number, entry in enumerate(viewer.entries)},

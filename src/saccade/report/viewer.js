@@ -261,7 +261,7 @@
     redraw();
   }
 
-  // All planes at one scale in mm: three in a row where there is room, else two.
+  // All planes at one scale in mm: three in a row where there is room, else two, on a telephone one.
   function layOut() {
     const { shape, spacing } = open.entry;
     const mm = shape.map((size, axis) => size * spacing[axis]);
@@ -269,7 +269,7 @@
     const visible = thick.includes(state.enlarged) ? [state.enlarged] : thick;
     const [room, gap] = [part("planes").clientWidth, 12];
     const tallest = Math.max((state.enlarged ? 0.95 : 0.6) * innerHeight, 300);
-    const inRow = Math.min(visible.length, room >= 1000 ? 3 : 2);
+    const inRow = Math.min(visible.length, room >= 1000 ? 3 : room >= 480 ? 2 : 1);
     let scale = Math.min(...visible.map((plane) => tallest / mm[plane.v]));
     for (let n = 0; n < visible.length; n += inRow) {
       const row = visible.slice(n, n + inRow);
