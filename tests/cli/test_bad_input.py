@@ -399,7 +399,7 @@ def test_a_full_disk_while_training(pairs, tmp_path, monkeypatch, capfd, error) 
     def full(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("saccade.tasks.callbacks.save_file", full)
+    monkeypatch.setattr("saccade.tasks.callbacks.write_tensors", full)
     assert train(pairs, tmp_path / "run") == 1
     last = capfd.readouterr().err.splitlines()[-1]
     if isinstance(error, OSError):

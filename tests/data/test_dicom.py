@@ -241,7 +241,7 @@ def test_folders_without_dicom(tmp_path):
          "Convert it to NIfTI, for instance with dcm2niix."),
         ({"SamplesPerPixel": 3}, "{file}: one number per voxel is needed, got 3 (a colour image)."),
         ({"ImagePositionPatient": None}, "{file}: ImagePositionPatient must be 3 numbers, got None."),
-        ({"PixelSpacing": [0, 2]}, "{folder}: the voxel spacing must be above zero on every axis, got (2, 0, 4) mm."),
+        ({"PixelSpacing": [0, 2]}, "{file}: PixelSpacing must be above zero, got 0 and 2 mm."),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]},
          "{file}: ImageOrientationPatient must be two unit vectors at a right angle."),
     ],

@@ -1,6 +1,7 @@
 """DICOM series: which files belong together, and their pixels in Hounsfield (or the scanner's own) units."""
 
 import warnings
+import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,9 +9,17 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import SimpleITK
+from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from saccade.data.grid import one_line
+from saccade.data.size import DEFLATE, check_memory, check_promise
 from saccade.data.slices import GeometryWarning, Slice, Stack, resample, stack
 from saccade.errors import InputError
 
@@ -25,10 +34,22 @@ _UNREADABLE = (
     AttributeError,
     EOFError,
     KeyError,
+    MemoryError,
     OSError,
     TypeError,
     ValueError,
+    zlib.error,
 )
+# How many bytes one byte of the file can stand for; there is no telling for the codecs.
+_PACKING = {
+    ImplicitVRLittleEndian: 1,
+    ExplicitVRLittleEndian: 1,
+    ExplicitVRBigEndian: 1,
+    DeflatedExplicitVRLittleEndian: DEFLATE,
+}
+_PIXEL_DATA, _UNDEFINED = 0x7FE00010, 0xFFFFFFFF
+_SHOWN = 5  # series in an error message
+_LARGEST = 1e6  # of the numbers that are read here; as millimetres it is a kilometre
 _NO_SCANS = ("SEG", "RTDOSE")  # made from scans, on grids of their own
 _TAGS = [
     "SOPClassUID",
@@ -39,6 +60,7 @@ _TAGS = [
     "SamplesPerPixel",
     "Rows",
     "Columns",
+    "BitsAllocated",
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "PixelSpacing",
@@ -67,6 +89,9 @@ def read_dicom(path: Path) -> tuple[np.ndarray, np.ndarray]:
         GeometryWarning: If the series was resampled, because of gantry tilt or missing slices.
     """
     plan = find_stack(path)
+    check_memory(4 * int(np.prod(plan.shape, dtype=object)), f"{path}: its voxels take")
+    for slice_ in plan.slices:
+        _check_lengths(slice_.file)
     with ThreadPoolExecutor(max_workers=4) as pool:
         array = _joined(pool.map(_pixels, plan.slices))
     for message in plan.faults:
@@ -86,6 +111,11 @@ def find_stack(path: Path) -> Stack:
     Raises:
         InputError: As ``read_dicom``, as far as the headers show it.
     """
+    with warnings.catch_warnings(action="ignore"):  # pydicom remarks on values that nobody asks for
+        return _find_stack(path)
+
+
+def _find_stack(path: Path) -> Stack:
     if path.is_dir():
         files: Iterable[Path] = (file for file in sorted(path.rglob("*")) if file.is_file())
         wanted = None
@@ -104,16 +134,17 @@ def find_stack(path: Path) -> Stack:
     if not any(series.values()):
         raise InputError(f"{path}: no DICOM image in it. Give the folder that holds the .dcm files of one series.")
     if len(series) > 1:
-        listed = "; ".join(_described(uid, headers) for uid, headers in series.items())
+        listed = "; ".join(_described(uid, headers) for uid, headers in list(series.items())[:_SHOWN])
+        listed += f"; and {len(series) - _SHOWN} more" if len(series) > _SHOWN else ""
         raise InputError(f"{path}: one DICOM series is needed, found {len(series)}: {listed}. Give one of these files.")
     return stack([_slice(header) for header in next(iter(series.values()))], path)
 
 
 def _described(uid: str, headers: list[pydicom.Dataset]) -> str:
     first = headers[0]
-    name = f"'{first.get('SeriesDescription') or uid}'"
+    name = f"'{_short(first.get('SeriesDescription') or uid)}'"
     unit = "slice" if len(headers) == 1 else "slices"
-    return f"{first.get('Modality', '?')} {name} with {len(headers)} {unit} ({first.filename})"
+    return f"{_short(first.get('Modality', '?'))} {name} with {len(headers)} {unit} ({first.filename})"
 
 
 def _header(file: Path) -> pydicom.Dataset:
@@ -125,7 +156,7 @@ def _header(file: Path) -> pydicom.Dataset:
         for tag in _TAGS:  # values are parsed when they are first asked for: bad ones shall show here
             header.get(tag)
     except _UNREADABLE as error:
-        raise InputError(f"{file}: cannot be read as DICOM ({one_line(error)}).") from error
+        raise InputError(f"{file}: cannot be read as DICOM ({one_line(error)[:200]}).") from error
     return header
 
 
@@ -137,20 +168,31 @@ def _slice(header: pydicom.Dataset) -> Slice:
     """
     file = Path(str(header.filename))
     if header.get("NumberOfFrames") not in (None, 1):
+        got = _short(header.NumberOfFrames)
         raise InputError(
-            f"{file}: one image per file is needed, got {header.NumberOfFrames} frames in one (enhanced DICOM). "
+            f"{file}: one image per file is needed, got {got} frames in one (enhanced DICOM). "
             "Convert it to NIfTI, for instance with dcm2niix."
         )
     if header.get("SamplesPerPixel") not in (None, 1):
-        raise InputError(f"{file}: one number per voxel is needed, got {header.SamplesPerPixel} (a colour image).")
+        got = _short(header.SamplesPerPixel)
+        raise InputError(f"{file}: one number per voxel is needed, got {got} (a colour image).")
+    # DICOM names the distance between rows first; i runs along a row, so its step is the second number
+    pixel_mm = _numbers(header, "PixelSpacing", 2)[::-1]
+    if not (pixel_mm > 0).all():
+        raise InputError(f"{file}: PixelSpacing must be above zero, got {pixel_mm[1]:g} and {pixel_mm[0]:g} mm.")
+    size = (int(_numbers(header, "Columns", 1)[0]), int(_numbers(header, "Rows", 1)[0]))
+    syntax = header.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
+    bits = int(_numbers(header, "BitsAllocated", 1)[0]) if header.get("BitsAllocated") else 16
+    file_bytes = file.stat().st_size if syntax in _PACKING else None
+    check_promise(size, bits, file, file_bytes=file_bytes, packing=_PACKING.get(syntax, 1))
+    thickness_mm = float(_numbers(header, "SliceThickness", 1)[0]) if header.get("SliceThickness") else 0.0
     return Slice(
         file=file,
         position=_numbers(header, "ImagePositionPatient", 3),
         orientation=_numbers(header, "ImageOrientationPatient", 6).reshape(2, 3),
-        # DICOM names the distance between rows first; i runs along a row, so its step is the second number
-        pixel_mm=_numbers(header, "PixelSpacing", 2)[::-1],
-        size=(int(_numbers(header, "Columns", 1)[0]), int(_numbers(header, "Rows", 1)[0])),
-        thickness_mm=float(_numbers(header, "SliceThickness", 1)[0]) if header.get("SliceThickness") else 0.0,
+        pixel_mm=pixel_mm,
+        size=size,
+        thickness_mm=max(thickness_mm, 0.0),
     )
 
 
@@ -159,10 +201,36 @@ def _numbers(header: pydicom.Dataset, tag: str, count: int) -> np.ndarray:
         numbers = np.array(header.get(tag), dtype=np.float64).reshape(count)
     except (TypeError, ValueError):
         numbers = np.full(count, np.nan)
-    if not np.isfinite(numbers).all():
+    if not (np.abs(numbers) <= _LARGEST).all():  # nor NaN
         wanted = "a number" if count == 1 else f"{count} numbers"
-        raise InputError(f"{header.filename}: {tag} must be {wanted}, got {header.get(tag)}.")
+        raise InputError(f"{header.filename}: {tag} must be {wanted}, got {_short(header.get(tag))}.")
     return numbers
+
+
+def _short(value: object) -> str:
+    """A value from a header in one short line, whatever it holds."""
+    return " ".join(str(value).split())[:60]
+
+
+def _check_lengths(file: Path) -> None:
+    """Refuse elements that are longer than their file: GDCM makes room for what they promise, and fills it, first."""
+    end = file.stat().st_size
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            data = pydicom.dcmread(file, force=True, defer_size=1024)
+    except _UNREADABLE as error:
+        raise InputError(f"{file}: cannot be read as DICOM ({one_line(error)[:200]}).") from error
+    inflated = data.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    for part in (data.file_meta, data):
+        for tag in tuple(part.keys()):
+            item = part.get_item(tag, keep_deferred=True)
+            if not isinstance(item, RawDataElement) or item.length == _UNDEFINED:
+                continue
+            there = len(item.value or b"") if inflated else end - item.value_tell
+            if item.length > there:
+                raise InputError(f"{file}: its pixels cannot be read; the file is truncated or damaged.")
+            if tag == _PIXEL_DATA:  # some files have padding behind it
+                break
 
 
 def _pixels(slice_: Slice) -> np.ndarray:
@@ -171,7 +239,12 @@ def _pixels(slice_: Slice) -> np.ndarray:
         image = SimpleITK.ReadImage(str(slice_.file), imageIO="GDCMImageIO")
     except RuntimeError as error:
         raise InputError(f"{slice_.file}: its pixels cannot be read; the file is truncated or damaged.") from error
-    return SimpleITK.GetArrayFromImage(image)[0].T
+    array = SimpleITK.GetArrayFromImage(image)
+    if array.shape != (1, *slice_.size[::-1]):
+        raise InputError(
+            f"{slice_.file}: its pixels must be {slice_.size} as its header says, got {array.shape[::-1]}."
+        )
+    return array[0].T
 
 
 def _joined(slices: Iterable[np.ndarray]) -> np.ndarray:
@@ -182,4 +255,5 @@ def _joined(slices: Iterable[np.ndarray]) -> np.ndarray:
         whole = array.astype(np.int16)
         if array.dtype.kind in "iu" or np.array_equal(whole, array):
             return whole
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):  # slopes that nobody meant: infinity is what whoever asks is told
+        return array.astype(np.float32)

@@ -1,5 +1,7 @@
 """NRRD and MetaImage files through SimpleITK, whose frame is LPS."""
 
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,10 @@ import SimpleITK
 
 from saccade.data.grid import RAS_FROM_LPS, checked_affine, checked_shape
 from saccade.data.nifti import storage_dtype
+from saccade.data.size import DEFLATE, check_promise
 from saccade.errors import InputError
+
+_MOST_FILES = 100_000
 
 
 def read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -17,6 +22,7 @@ def read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
         InputError: If the file is missing, empty, damaged, or holds complex numbers or more than four axes.
     """
     reader = _reader(path)
+    _check_size(reader, path)
     try:
         image = reader.Execute()
     except RuntimeError as error:
@@ -59,6 +65,7 @@ def _reader(path: Path) -> SimpleITK.ImageFileReader:
         raise InputError(f"{path}: there is no such file.")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty.")
+    _check_places(path)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -66,6 +73,52 @@ def _reader(path: Path) -> SimpleITK.ImageFileReader:
     except RuntimeError as error:
         raise InputError(f"{path}: cannot be read as {_kind(path)} ({_cause(error)}).") from error
     return reader
+
+
+def _check_places(path: Path) -> None:
+    """Refuse headers by which ITK would read from the keyboard or a device, or look for no end of files."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 16).decode("latin-1")
+    nrrd = _kind(path) == "NRRD"
+    if not nrrd:
+        _check_axes(head, path)
+    named = re.search(r"^data ?file:(.*)$" if nrrd else r"^ElementDataFile *=(.*)$", head, re.MULTILINE | re.IGNORECASE)
+    first = named[1].strip() if named else "LOCAL"
+    if "%" in first:
+        name, *numbers = first.split()
+        try:
+            low, high, *step = (int(number) for number in numbers)
+            count = (high - low) / (step[0] if step else 1)
+        except (ValueError, OverflowError, ZeroDivisionError):
+            count = float("inf")
+        if not 0 <= count < _MOST_FILES:
+            raise InputError(f"{path}: the voxels must be in at most {_MOST_FILES} files, got '{first}'.")
+        return
+    rest = head[named.end() :].split("\n\n" if nrrd else "\0")[0].splitlines() if named else []
+    for name in [first, *rest] if first.upper().startswith("LIST") else [first]:
+        place = path.parent / name.strip()
+        # os.path, as a name from a damaged header may be one that pathlib will not ask for
+        if name.strip() == "-" or (os.path.exists(place) and not os.path.isdir(place) and not os.path.isfile(place)):
+            raise InputError(f"{path}: the voxels must be in a file, got '{name.strip()}'.")
+
+
+def _check_axes(head: str, path: Path) -> None:
+    """Refuse numbers of axes and channels for which ITK has no room: it would go on beyond, and end the process."""
+    for key, most in (("NDims", 4), ("ElementNumberOfChannels", 10_000)):
+        found = [value.strip() for value in re.findall(rf"^\s*{key}\s*=(.*)$", head, re.MULTILINE | re.IGNORECASE)]
+        good = all(value.isascii() and value.isdigit() and 1 <= int(value[:9]) <= most for value in found)
+        if not good or len(found) > 1:
+            shown = " and ".join(value[:60] for value in found[:2])
+            raise InputError(f"{path}: {key} must be one whole number, at most {most}, got {shown}.")
+
+
+def _check_size(reader: SimpleITK.ImageFileReader, path: Path) -> None:
+    """Refuse a header that promises more voxels than there can be: ITK makes room for them first."""
+    size = [*reader.GetSize(), reader.GetNumberOfComponents()]
+    bits = re.search(r"(\d+)-bit", SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()))
+    detached = path.suffix.lower() in (".mhd", ".nhdr")  # the voxels are in other files
+    file_bytes = None if detached else path.stat().st_size
+    check_promise(size, int(bits[1]) if bits else 8, path, file_bytes=file_bytes, packing=DEFLATE)
 
 
 def _affine(image: SimpleITK.Image | SimpleITK.ImageFileReader, path: Path) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 import gzip
 import logging
+import math
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +17,15 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from saccade.data.grid import checked_affine, checked_shape, one_line
+from saccade.data.size import DEFLATE, check_promise
 from saccade.errors import InputError
 
 _MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
 _GZIP_MAGIC = b"\x1f\x8b"
 # Scans take the time of level 1 and the size of level 6; label maps lie between the two in both.
 _COMPRESSION = 3
+# What may follow the voxels of a packed file: it could be unpacked for hours.
+_MOST_BEHIND = 1 << 26
 
 
 def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, Any]:
@@ -31,12 +36,14 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, Any]:
     """
     with _opened(path) as (stream, header_class):
         image = _image_class(header_class).from_stream(stream)
-        shape = checked_shape(image.shape, path)
+        shape, packed = checked_shape(image.shape, path), isinstance(stream, gzip.GzipFile)
+        bits = 8 * storage_dtype(image.get_data_dtype(), path).itemsize
+        check_promise(shape, bits, path, file_bytes=path.stat().st_size, packing=DEFLATE if packed else 1)
+        affine = header_affine(image.header, path)
         array = _values(image, path).reshape(shape)
-        # Nothing is left but the check sum at the end of a gzip file, which is only compared when it is reached.
-        while stream.read(1 << 20):
-            pass
-        return array, header_affine(image.header, path), image.header
+        if isinstance(stream, gzip.GzipFile):
+            _check_end(stream, path)
+        return array, affine, image.header
 
 
 def read_nifti_grid(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
@@ -144,6 +151,15 @@ def _length_unit(header: Any) -> str:
         return "unknown"
 
 
+def _check_end(stream: gzip.GzipFile, path: Path) -> None:
+    """Read on to the check sum at the end of a gzip file, which is only compared when it is reached."""
+    behind = 0
+    while part := stream.read(1 << 20):
+        behind += len(part)
+        if behind > _MOST_BEHIND:
+            raise InputError(f"{path}: must end with its voxels, {_MOST_BEHIND >> 20} MB and more come behind them.")
+
+
 def _values(image: Any, path: Path) -> np.ndarray:
     """The voxels after the rescale; integers stay integers where slope and intercept are whole numbers."""
     stored = image.get_data_dtype()
@@ -156,7 +172,7 @@ def _values(image: Any, path: Path) -> np.ndarray:
     except OSError as error:
         if not str(error).startswith("Expected"):
             raise
-        promised = int(np.prod(image.shape)) * stored.itemsize
+        promised = math.prod(image.shape) * stored.itemsize
         raise InputError(f"{path}: the file is truncated (its header promises {promised} bytes of voxels).") from error
     slope, intercept = float(proxy.slope), float(proxy.inter)
     if (slope, intercept) == (1.0, 0.0):
@@ -183,7 +199,9 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], Any]]:
             stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if magic == _GZIP_MAGIC else raw  # type: ignore[assignment]
             start = stream.read(540)
             stream.seek(0)
-            yield stream, _header_class(start, path)
+            # Warnings of nibabel and numpy about odd headers: what cannot be used is refused, the rest is as it says.
+            with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+                yield stream, _header_class(start, path)
     except InputError:
         raise
     except FileNotFoundError as error:

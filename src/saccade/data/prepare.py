@@ -1,5 +1,6 @@
 """From a scan to what a network sees, and back: canonical axes, common spacing, comparable values."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saccade.data.orient import to_canonical
+from saccade.data.size import check_memory
 from saccade.data.volume import Volume
 from saccade.errors import InputError
 
+COARSEST = 100  # times the wanted spacing: thick slices are 20 times the wanted one, wrong headers 1000 times
 MINIMUM_STD = 1e-6  # a constant image has no spread to divide by
 
 
@@ -66,11 +69,23 @@ def scan_view(array: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def resampled_shape(volume: Volume, spacing_mm: tuple[float, ...] | None) -> tuple[int, ...]:
-    """Voxels along each axis so that the extent stays and the spacing comes as near as it can to the wanted one."""
+    """Voxels along each axis so that the extent stays and the spacing comes as near as it can to the wanted one.
+
+    Raises:
+        InputError: If that would be more voxels than this machine can hold, or out of next to none.
+    """
     if spacing_mm is None:
         return tuple(volume.shape)
-    sizes = zip(volume.shape, volume.spacing_mm, spacing_mm, strict=True)
-    return tuple(max(1, round(size * have / want)) for size, have, want in sizes)
+    sizes = list(zip(volume.shape, volume.spacing_mm, spacing_mm, strict=True))
+    given, wanted = (" x ".join(f"{size[n]:.4g}" for size in sizes) for n in (1, 2))
+    who = f"{volume.source or 'Volume'}: its voxels of {given} mm"
+    if any(size > 1 and have > COARSEST * want for size, have, want in sizes):
+        raise InputError(
+            f"{who} must be at most {COARSEST} times the wanted {wanted} mm. Is the spacing in its header right?"
+        )
+    shape = tuple(max(1, round(size * have / want)) for size, have, want in sizes)
+    check_memory(4 * volume.channels * math.prod(shape), f"{who}, resampled to {wanted} mm, take")
+    return shape
 
 
 def resample(values: Num[Tensor, "c i j k"], shape: tuple[int, ...], mode: str) -> Num[Tensor, "c i2 j2 k2"]:

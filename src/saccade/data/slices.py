@@ -13,6 +13,8 @@ from saccade.errors import InputError
 _ROUNDING_MM = 0.06
 _TILT_DEGREES = 0.1
 _DUPLICATE_MM = 1e-3
+# A grid that holds tilted slices may have so many times their pixels, or so many; more is no tilt but a wrong header.
+_WIDEST, _ENOUGH_PIXELS = 8, 2048**2
 
 
 class GeometryWarning(UserWarning):
@@ -88,8 +90,13 @@ def stack(slices: list[Slice], who: Path) -> Stack:
         low = np.floor(drift.min(axis=0) / first.pixel_mm + 1e-6)
         offsets = drift / first.pixel_mm - low
         origin = origin + (low * first.pixel_mm) @ first.orientation
-        right, down = np.ceil(offsets.max(axis=0) - 1e-6).astype(int)
+        right, down = np.ceil(offsets.max(axis=0) - 1e-6)
         size = (first.size[0] + int(right), first.size[1] + int(down))
+        if size[0] * size[1] > max(_WIDEST * first.size[0] * first.size[1], _ENOUGH_PIXELS):
+            raise InputError(
+                f"{who}: the slices are shifted against each other by up to {right:.0f} and {down:.0f} pixels, "
+                f"a tilt of {degrees:.1f} degrees. Is the geometry in their headers right?"
+            )
         slope = np.zeros(2)
     lps = np.eye(4)
     lps[:3, :2] = (first.orientation * first.pixel_mm[:, None]).T

@@ -1,19 +1,22 @@
 """What happens around any task's training loop: the clock, the history, the kept weights, the progress bar."""
 
 import csv
+import io
 import math
+import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.plugins import TorchCheckpointIO
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from safetensors.torch import save_file
 
-from saccade.files import atomic
+from saccade.files import atomic, write_tensors
 
 
 class TrainingClock(Callback):
@@ -81,6 +84,35 @@ class TrainingClock(Callback):
             self.seconds = trainer.strategy.broadcast(self.seconds)
 
 
+@contextmanager
+def told_once() -> Iterator[None]:
+    """Keep the threads that write logs from printing a traceback: what failed there is raised at the next entry."""
+    before = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        if not isinstance(failure.exc_value, OSError):
+            before(failure)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+class CheckpointFile(TorchCheckpointIO):
+    """Writes a checkpoint where it is asked to, in one go.
+
+    Lightning's own way begins with a file in the machine's folder for temporary ones, which may lie on another disk
+    that is full, and gives the checkpoint that file's rights: for nobody but its owner.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)  # torch's own errors about files say little; those of Python do
+        Path(path).write_bytes(content.getbuffer())
+
+
 class Keeper(Checkpoint):
     """After each epoch: `model.safetensors` if it is the one to keep, a row of `metrics.csv`, and `last.ckpt`.
 
@@ -110,6 +142,7 @@ class Keeper(Checkpoint):
         return self.rows[-1]["epoch"] + 1 if self.rows else 0
 
     def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        trainer.strategy.checkpoint_io = CheckpointFile()
         if self.epochs in self.extended_at:
             self.waited, self.stopped = 0, False
         if self.stopped:  # it had ended before it was resumed
@@ -135,7 +168,12 @@ class Keeper(Checkpoint):
         self._losses, self._validated = [], False
         self.rows = [old for old in self.rows if old["epoch"] < row["epoch"]] + [row]
         for logger in trainer.loggers:
-            logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=trainer.global_step)
+            try:
+                logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=trainer.global_step)
+            except ValueError as error:  # Lightning takes a disk that is full for a number that cannot be logged
+                if isinstance(error.__cause__, OSError):
+                    raise error.__cause__ from None
+                raise
         keep = self._judge(trainer, row.get("val_dice"))
         if not trainer.is_global_zero:
             trainer.save_checkpoint(self.run / "last.ckpt")  # all processes take part, the first one writes
@@ -164,9 +202,8 @@ class Keeper(Checkpoint):
         return keep
 
     def _write_weights(self, module: Any) -> None:
-        with atomic(self.run / "model.safetensors") as temporary:
-            state = {name: value.contiguous().clone() for name, value in module.best_network.state_dict().items()}
-            save_file(state, temporary)
+        state = {name: value.contiguous().clone() for name, value in module.best_network.state_dict().items()}
+        write_tensors(self.run / "model.safetensors", state)
 
     def _write_rows(self) -> None:
         names = list(dict.fromkeys(name for row in self.rows for name in row))

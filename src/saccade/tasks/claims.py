@@ -103,8 +103,9 @@ class Claims:
                 continue
             except FileExistsError:
                 raise
-            except OSError:  # a full disk: a claim without its owner's name would be in the others' way
+            except OSError as error:  # a full disk: a claim without its owner's name would be in the others' way
                 path.unlink(missing_ok=True)
+                error.filename = error.filename or str(path)
                 raise
 
     def _release(self, name: str, own: Path) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import IO, Any
@@ -116,7 +116,8 @@ def together(devices: Devices, job: Any = None) -> Iterator[Any]:
             distributed.broadcast_object_list(box, src=0)
             yield box[0]
         for helper in helpers:
-            helper.process.wait(60)
+            with suppress(subprocess.TimeoutExpired):  # all is done; one that does not end by itself is ended below
+                helper.process.wait(60)
     except SaccadeError:
         raise
     except Exception as error:  # what torch raises when another process has gone depends on where it was waiting
@@ -165,6 +166,8 @@ class _Helper:
         self.errors.seek(0)
         lines = self.errors.read().decode(errors="replace").strip().splitlines()
         said = lines[-1] if lines else f"exit code {code}"
+        if code < 0:  # it had no time to say why
+            said = f"killed by signal {-code}; if memory ran out, use a smaller batch_size or fewer --devices"
         return f"train: process {self.rank} of the training was lost ({said}). What was finished is kept, use --resume."
 
 

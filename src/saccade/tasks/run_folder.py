@@ -5,12 +5,14 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from saccade.errors import InputError
+from saccade.tasks.claims import Claims
 
-BEFORE_CONFIG = ("splits.json", "environment.json")  # written before config.yaml, which says that a run has begun
+CLAIMS = ".claims"  # only on disks without locks
+BEFORE_CONFIG = ("splits.json", "environment.json", CLAIMS)  # there before config.yaml, which says that a run has begun
 WAIT_SECONDS = 10.0  # the helpers of a killed process notice within five seconds that it is gone
 
 
@@ -34,7 +36,6 @@ def working_in(run: Path, *, fresh: bool) -> Iterator[None]:
         InputError: If another process works in it, or it is not as empty as it must be.
     """
     was_there = run.is_dir()
-    run.mkdir(parents=True, exist_ok=True)
     with _locked(run):
         if fresh and holds_something(run):  # perhaps since the last look
             raise must_be_empty(run)
@@ -57,25 +58,50 @@ def must_be_empty(run: Path) -> InputError:
 
 @contextmanager
 def _locked(run: Path) -> Iterator[None]:
-    """A lock on the folder itself: it leaves no file, and ends with the process, however that ends."""
-    descriptor = os.open(run, os.O_RDONLY)
-    end = time.monotonic() + WAIT_SECONDS
-    try:
+    """Make the folder and hold it as the only process: by a lock on the folder itself, else by a claim file in it.
+
+    The lock leaves no file and ends with the process, however that ends. Some network file systems have none on
+    folders; a claim tells of its owner by a heartbeat, so that it takes a minute until a machine that broke down is
+    seen to be gone.
+    """
+    claims = Claims(run / CLAIMS)
+    begin, patience = time.monotonic(), WAIT_SECONDS
+    with ExitStack() as held:
         while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise InputError(
-                        f"{run}: another process is training in this folder. Wait for it, or choose another folder."
-                    ) from None
-                time.sleep(0.2)
-            except OSError:  # some network file systems have no locks on folders
-                break
+            with ExitStack() as tried:
+                ours = _lock(run, tried)
+                if ours is None:
+                    patience = WAIT_SECONDS + claims.stale_seconds
+                    ours = tried.enter_context(claims.hold("training"))
+                if ours:
+                    held.push(tried.pop_all())
+                    break
+            if time.monotonic() - begin > patience:
+                raise InputError(
+                    f"{run}: another process is training in this folder. Wait for it, or choose another folder."
+                )
+            time.sleep(0.2)
         yield
-    finally:
-        os.close(descriptor)
+
+
+def _lock(run: Path, held: ExitStack) -> bool | None:
+    """Try to lock the folder until ``held`` is closed; None where the disk has no locks on folders."""
+    run.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(run, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    held.callback(os.close, descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    try:  # whoever held it may have failed and removed it: then the lock is on a folder that nobody sees
+        return os.path.samestat(os.fstat(descriptor), os.stat(run))
+    except FileNotFoundError:
+        return False
 
 
 def _is_partial(name: str) -> bool:

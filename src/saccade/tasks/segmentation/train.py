@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from saccade.data.layouts import Case
 from saccade.errors import RunError
-from saccade.tasks.callbacks import Keeper, ProgressBar, TrainingClock
+from saccade.tasks.callbacks import Keeper, ProgressBar, TrainingClock, told_once
 from saccade.tasks.devices import Devices, together
 from saccade.tasks.seeding import kept_generators, seed_generators
 from saccade.tasks.segmentation.check import check_bfloat16, check_training
@@ -208,7 +208,8 @@ def _fit(
     trainer: lightning.Trainer, module: SegmentationModule, loader: DataLoader, held_out: Any, checkpoint: Path | None
 ) -> None:
     try:
-        trainer.fit(module, loader, held_out, ckpt_path=checkpoint, weights_only=True)
+        with told_once():
+            trainer.fit(module, loader, held_out, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
     except FloatingPointError as error:
