@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from saccade.attention.pairwise.base import Pairwise, apply_weights, select_rows
+from saccade.attention.pairwise.base import Pairwise, select_rows
 
 # Numbers that the block of all channels of some queries with all keys may have: 64 MiB of float32.
 BLOCK = 2**24
@@ -31,18 +31,23 @@ class Additive(Pairwise):
     def weights(
         self, theta: Float[Tensor, "b c n"], phi: Float[Tensor, "b c m"], rows: Sequence[int] | None = None
     ) -> Float[Tensor, "b 1 q m"]:
-        pairs = torch.relu(select_rows(theta, rows)[:, :, :, None] + phi[:, :, None])
-        return self.psi(pairs).softmax(3)
+        # Keys before queries, as published, so that rounding is the same.
+        pairs = torch.relu(select_rows(theta, rows)[:, :, None] + phi[:, :, :, None])
+        return self.psi(pairs).softmax(2).mT
+
+    def combine(self, weights: Float[Tensor, "b 1 n m"], g: Float[Tensor, "b d m"]) -> Float[Tensor, "b d n"]:
+        """For each query the sum of all values, each times its weight."""
+        return g @ weights[:, 0].mT
 
     def forward(
         self, theta: Float[Tensor, "b c n"], phi: Float[Tensor, "b c m"], g: Float[Tensor, "b d m"]
     ) -> Float[Tensor, "b d n"]:
         pairs = theta.numel() * phi.shape[2]
         if torch.compiler.is_compiling() or pairs <= BLOCK:
-            return apply_weights(self.weights(theta, phi), g)
+            return self.combine(self.weights(theta, phi), g)
 
         def part(queries: Tensor) -> Tensor:
-            return apply_weights(self.weights(queries, phi), g)
+            return self.combine(self.weights(queries, phi), g)
 
         size = max(BLOCK * theta.shape[2] // pairs, 1)
         return torch.cat([checkpoint(part, queries, use_reentrant=False) for queries in theta.split(size, 2)], 2)

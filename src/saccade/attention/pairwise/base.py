@@ -25,7 +25,11 @@ class Pairwise(nn.Module):
     def forward(
         self, theta: Float[Tensor, "b c n"], phi: Float[Tensor, "b c m"], g: Float[Tensor, "b d m"]
     ) -> Float[Tensor, "b d n"]:
-        return apply_weights(self.weights(theta, phi), g)
+        return self.combine(self.weights(theta, phi), g)
+
+    def combine(self, weights: Float[Tensor, "b 1 n m"], g: Float[Tensor, "b d m"]) -> Float[Tensor, "b d n"]:
+        """For each query the sum of all values, each times its weight, in the order of operations of published code."""
+        return apply_weights(weights, g)
 
 
 def apply_weights(weights: Float[Tensor, "b 1 n m"], g: Float[Tensor, "b d m"]) -> Float[Tensor, "b d n"]:
@@ -57,7 +61,7 @@ def attend(
     values = g.reshape(*g.shape[:2], prod(key_grid))
     rows = tap.rows(grid) if tap.heard else None
     if tap.heard and rows is None:
-        y = apply_weights(tap(pairwise.weights(queries, keys), grid=grid, key_grid=key_grid), values)
+        y = pairwise.combine(tap(pairwise.weights(queries, keys), grid=grid, key_grid=key_grid), values)
     else:
         if rows is not None:
             tap(pairwise.weights(queries, keys, rows), grid=grid, key_grid=key_grid, rows=rows)

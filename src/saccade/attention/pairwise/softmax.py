@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from saccade.attention.pairwise.base import Pairwise, apply_weights, select_rows
 
-# From so many pairs on the fused kernel is never the slower one on a CPU, whatever the number of channels; measured
-# by benchmarks/attention.py. Where channels are few it is so earlier.
-LARGE_PLANE, NARROW_PLANE, NARROW = 4096 * 4096, 1280 * 1280, 128
+# From so many pairs on the fused kernel is the faster one on a CPU; measured by benchmarks/attention.py. It multiplies
+# queries and keys once more in the backward pass, which few channels repay earlier.
+LARGE_PLANE, NARROW_PLANE, NARROW = 8192 * 8192, 1280 * 1280, 128
 
 
 class Softmax(Pairwise):
