@@ -9,7 +9,9 @@ import saccade
 NAMES = [
     "AttentionMap",
     "Volume",
+    "attach",
     "build",
+    "detach",
     "from_reference",
     "list_systems",
     "load",

@@ -11,7 +11,9 @@ __version__ = "0.1.0"
 _HOME = {
     "AttentionMap": "saccade.attention.tap",
     "Volume": "saccade.data.volume",
+    "attach": "saccade.attention.attach",
     "build": "saccade.systems",
+    "detach": "saccade.attention.attach",
     "from_reference": "saccade.reference",
     "list_systems": "saccade.systems",
     "load": "saccade.runs",
@@ -26,7 +28,9 @@ _PACKAGES = ("attention", "data", "explain", "layers", "losses", "metrics", "net
 __all__ = [  # noqa: RUF022 (objects first, then packages)
     "AttentionMap",
     "Volume",
+    "attach",
     "build",
+    "detach",
     "from_reference",
     "list_systems",
     "load",
@@ -48,6 +52,7 @@ __all__ = [  # noqa: RUF022 (objects first, then packages)
 ]
 
 if TYPE_CHECKING:
+    from saccade.attention.attach import attach, detach
     from saccade.attention.tap import AttentionMap, record
     from saccade.data.volume import Volume, read_volume, write_volume
     from saccade.reference import from_reference, load_reference
