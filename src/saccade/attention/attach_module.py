@@ -126,7 +126,7 @@ class Attached(nn.Module):
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         # The class is made at run time: pickle is told how to make it, not where it is.
-        _, _, *state = super().__reduce_ex__(max(int(protocol), 2))
+        state = cast(tuple[Any, ...], super().__reduce_ex__(max(int(protocol), 2)))[2:]
         return (_blank, (self._saccade_class,), *state)
 
 
@@ -170,7 +170,7 @@ class _Dictionary:
 def add(module: nn.Module, attention: nn.Module, attachment: Attachment) -> None:
     """Send the output of a module through one mechanism more."""
     if not isinstance(module, Attached):
-        module.__class__ = _attached_class(type(module))
+        module.__class__ = _attached_class(cast(Any, type(module)))
         module.__dict__["_saccade_attachments"] = []
     attachments_of(module).append(attachment)
     module.add_module(attachment.child, attention)
@@ -221,5 +221,5 @@ def _attached_class(base: type[nn.Module]) -> type[nn.Module]:
 
 
 def _blank(base: type[nn.Module]) -> nn.Module:
-    made = _attached_class(base)
+    made = _attached_class(cast(Any, base))
     return made.__new__(made)

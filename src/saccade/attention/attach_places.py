@@ -181,7 +181,7 @@ def _made_up(network: nn.Module) -> Iterator[Tensor]:
     if any(isinstance(module, nn.modules.lazy.LazyModuleMixin) for module in network.modules()):
         return  # such modules take their size for good from the first input, which must not be a guess
     for module in network.modules():
-        dims = next((n for n, conv in CONV.items() if isinstance(module, conv)), None)
+        dims = next((n for n, conv in CONV.items() if isinstance(module, cast(type, conv))), None)
         if dims is not None:
             weight, channels = cast(Any, module).weight, int(cast(Any, module).in_channels)
             for size in SIZES:

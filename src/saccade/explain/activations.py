@@ -88,9 +88,9 @@ def gate_activations(network: nn.Module, *inputs: Tensor, keep: Keep | None = No
             f"gate_activations: the network must have an attention gate, got {type(network).__name__} without one."
         )
     listeners = {name: _Listener(gate, keep) for name, gate in gates.items()}
-    modes = {module: module.training for module in network.modules()}
     with ExitStack() as stack:
-        stack.callback(lambda: [setattr(module, "training", mode) for module, mode in modes.items()])
+        for module in network.modules():
+            stack.callback(setattr, module, "training", module.training)
         stack.enter_context(torch.no_grad())
         stack.enter_context(record(network))  # what has been compiled runs as written meanwhile, and can be heard
         for listener in listeners.values():
