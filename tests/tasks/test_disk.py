@@ -13,7 +13,7 @@ import pytest
 from disk import Disk
 from fake_predictor import Fake
 from run_files import history, same_weights
-from tiny import files, save, train
+from tiny import blob, files, save, train
 
 from saccade.cli.main import main
 from saccade.files import write_json, write_tensors
@@ -177,3 +177,40 @@ def test_a_full_disk_while_scores_or_a_page_are_written(disk, fails, trained, tm
         disk.free()
         assert (place / name).read_bytes() == before
     assert files(place) == set(commands)
+
+
+def times(place: Path) -> dict[str, int]:
+    """When each file was written; TensorBoard's pass the pretended disk by, a real one refuses them."""
+    return {name: (place / name).stat().st_mtime_ns for name in files(place) if "tfevents" not in name}
+
+
+def test_a_read_only_disk(disk, fails, trained, pairs, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("saccade.runs.load", lambda *_, **__: Quick())
+    place = tmp_path / "disk"
+    save(place / "in/a.nii.gz", np.random.default_rng(0).integers(0, 3, (5, 7, 3)).astype(np.int16))
+    run = shutil.copytree(trained, place / "run")
+    before = times(place)
+    disk.forbid()
+    refused = f"saccade: the machine refused: {READ_ONLY}: {place}"
+    small = ("--preset", "tiny", "--folds", 2, "--set", "network.channels=[2,4,8]")
+    for command in (
+        ("train", "attention-unet", "--data", pairs, "--out", place / "new", *small),
+        ("train", "attention-unet", "--data", pairs, "--out", run, "--resume"),
+        ("predict", run, place / "in", "--out", place / "out"),
+        ("data", "make", "abdomen", place / "made", "--cases", 1),
+    ):
+        assert fails(*command).startswith(refused), command
+    disk.free()
+    assert times(place) == before
+
+
+def test_a_read_only_disk_can_be_read_from(disk, trained, tmp_path, capfd) -> None:
+    """Data and runs on a server where nothing may be written: predicting elsewhere and checking work."""
+    place = tmp_path / "disk"
+    image, label = blob(1)
+    save(place / "images/a.nii.gz", image), save(place / "labels/a.nii.gz", label)
+    run = shutil.copytree(trained, place / "run")
+    disk.forbid()
+    assert main(["data", "check", str(place / "images")]) == 0
+    assert main(["predict", str(run), str(place / "images"), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out/a.nii.gz").is_file()

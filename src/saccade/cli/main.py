@@ -76,7 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SaccadeError as error:
         return _fail(str(error), FAILED, debug)
     except OSError as error:
-        what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+        where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
+        what = f"{error.strerror or error}" + (f": {where}" if where else "")
         return _fail(f"the machine refused: {what}", FAILED, debug)
     except MemoryError:
         return _fail("the machine has not enough memory; use a smaller patch_size or batch_size.", FAILED, debug)
