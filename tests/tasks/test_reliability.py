@@ -1,4 +1,4 @@
-"""Lost processes, two at one folder, folders that moved, clocks that jump."""
+"""Lost processes, two at one folder, folders that moved, clocks that jump, two hundred predictions in one process."""
 
 import ast
 import faulthandler
@@ -7,6 +7,8 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -248,3 +250,21 @@ def test_nothing_goes_by_the_time_of_day() -> None:
             elif isinstance(node, ast.ImportFrom) and node.module == "time":
                 assert not {alias.name for alias in node.names} & {"time", "time_ns"}, path
     assert found <= {("environment.py", "datetime.now"), ("dicom_segmentation.py", "datetime.now")}
+
+
+# two hundred predictions ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_two_hundred_predictions_hold_no_more_than_twenty(trained) -> None:
+    """In a process of its own: what checks the shapes in these tests keeps something of each call itself."""
+    script = Path(__file__).parents[1] / "two_hundred.py"
+    done = subprocess.run([sys.executable, script, trained], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    early, late = (json.loads(line) for line in done.stdout.splitlines())
+    assert late["predictions"] - early["predictions"] == 180
+    for name in ("tensors", "files", "threads", "hooks"):
+        assert late[name] <= early[name], name
+    assert late["objects"] - early["objects"] < 90  # not one in two predictions
+    assert late["traced"] - early["traced"] < 50_000  # the smallest result of a prediction, kept each time, is more
