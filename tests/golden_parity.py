@@ -65,7 +65,7 @@ def goldens(*items: str) -> list[Path]:
 
 
 def load(path: Path) -> Golden:
-    about = json.loads(path.read_text())
+    about = json.loads(path.read_text("utf-8"))
     return Golden(about, load_file(path.with_suffix(".safetensors")))
 
 

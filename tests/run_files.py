@@ -22,7 +22,7 @@ def same_weights(a: Path, b: Path) -> bool:
 
 
 def held_out(run: Path) -> str:
-    (case,) = json.loads((run / "splits.json").read_text())["validation"]
+    (case,) = json.loads((run / "splits.json").read_text("utf-8"))["validation"]
     return str(case)
 
 

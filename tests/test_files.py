@@ -34,7 +34,7 @@ def test_after_a_failure_what_was_there_before_is_there_still(tmp_path, error) -
     with pytest.raises(type(error)):
         fail()
     assert os.listdir(tmp_path) == ["a.txt"]
-    assert path.read_text() == "before"
+    assert path.read_text("utf-8") == "before"
 
 
 def test_json_for_every_reader(tmp_path) -> None:

@@ -22,10 +22,10 @@ def test_train_by_name_then_predict_arrays_volumes_and_files(pairs, tmp_path, ca
     out = tmp_path / "run"
     made = saccade.train("attention-unet", pairs, out, preset="tiny", seed=5, training={"batch_size": 3}, **SMALL)
     assert isinstance(made, Predictor)
-    config = yaml.safe_load((out / "config.yaml").read_text())
+    config = yaml.safe_load((out / "config.yaml").read_text("utf-8"))
     assert (config["training"]["epochs"], config["training"]["seed"], config["training"]["batch_size"]) == (1, 5, 3)
     assert config["data"]["patch_size"] == [8, 8, 8]
-    assert json.loads((out / "summary.json").read_text())["system"] == "attention-unet"
+    assert json.loads((out / "summary.json").read_text("utf-8"))["system"] == "attention-unet"
 
     opened = saccade.load(out)
     path = pairs / "images/case0.nii.gz"
@@ -45,8 +45,8 @@ def test_train_by_name_then_predict_arrays_volumes_and_files(pairs, tmp_path, ca
 
 def test_label_names_and_folds(pairs, tmp_path) -> None:
     saccade.train("unet", pairs, tmp_path / "a", preset="tiny", label_names={1: "ball"}, fold=1, folds=2, **SMALL)
-    assert list(json.loads((tmp_path / "a/summary.json").read_text())["dice"]) == ["ball"]
-    splits = json.loads((tmp_path / "a/splits.json").read_text())
+    assert list(json.loads((tmp_path / "a/summary.json").read_text("utf-8"))["dice"]) == ["ball"]
+    splits = json.loads((tmp_path / "a/splits.json").read_text("utf-8"))
     assert (len(splits["train"]), len(splits["validation"])) == (3, 2)
 
 

@@ -212,7 +212,7 @@ def compiled(tmp_path_factory):
     """
     out = tmp_path_factory.mktemp("compiled") / "found.json"
     subprocess.run([sys.executable, __file__, str(out)], check=True, timeout=300)
-    return json.loads(out.read_text())
+    return json.loads(out.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("name", having("compile", EACH))

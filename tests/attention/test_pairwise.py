@@ -42,6 +42,11 @@ def near(found, wanted, relative):
         torch.testing.assert_close(a, b, rtol=0, atol=relative * largest)
 
 
+def plane_sum(a, b, g):
+    """What `hinge_sum` says it computes, over the plane of all pairs."""
+    return g @ torch.relu(a[:, :, None] + b[:, None]).mT
+
+
 @pytest.mark.parametrize("dtype", RELATIVE, ids=str)
 @pytest.mark.parametrize("form", FORMS)
 @settings(max_examples=15, deadline=None)

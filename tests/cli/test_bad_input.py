@@ -177,7 +177,7 @@ def test_runs_that_are_none(fails, trained, pairs, tmp_path) -> None:
     assert predict(run) == f"{run}: is not a run, there is no config.yaml in it."
     shutil.copy(trained / "config.yaml", run)
     assert predict(run).startswith(f"{run}/model.safetensors: cannot be read as weights (")
-    config = (run / "config.yaml").read_text()
+    config = (run / "config.yaml").read_text("utf-8")
     (run / "config.yaml").write_text(config.replace("version: 1", "version: 99"))
     assert predict(run) == f"{run}/config.yaml: must be of format version 1, got 99. Train the run again."
     (run / "config.yaml").write_text("a: [1")

@@ -21,7 +21,7 @@ def test_tables_json_and_the_page(pairs, tmp_path, capfd) -> None:
     words = ["compare", "unet", "--data", str(pairs), "--out", str(out), *WORDS]
     assert main(words) == 0
     printed, said = capfd.readouterr()
-    assert printed == (out / "study.md").read_text()
+    assert printed == (out / "study.md").read_text("utf-8")
     assert "| unet | 2 |" in printed or "| unet | 3 |" in printed
     assert "[1/1] unet-fold0-seed0" in said
     assert main([*words, "--json"]) == 0
@@ -31,7 +31,7 @@ def test_tables_json_and_the_page(pairs, tmp_path, capfd) -> None:
     assert "finished before" in said
     assert main(["report", str(out)]) == 0
     assert capfd.readouterr().out == f"{out / 'report.html'}\n"
-    assert "<h1>unet</h1>" in (out / "report.html").read_text()
+    assert "<h1>unet</h1>" in (out / "report.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,9 @@ def test_writes_and_prints(folders, tmp_path):
     out, table, rows = tmp_path / "new" / "metrics.json", tmp_path / "table.md", tmp_path / "table.csv"
     done = run(*folders, "--out", out, "--labels", names, "--markdown", table, "--csv", rows)
     assert done.exit_code == 0, done.output
-    result = json.loads(out.read_text())
+    result = json.loads(out.read_text("utf-8"))
     assert set(result["cases"]) == {"a", "b"}
-    assert table.read_text() == results_table(result)
+    assert table.read_text("utf-8") == results_table(result)
     with rows.open() as file:
         row = next(csv.DictReader(file))
     assert float(row["dice_mean"]) == result["summary"]["liver [left]"]["dice"]["mean"]
@@ -64,7 +64,7 @@ def test_a_narrow_terminal_cuts_nothing_off(folders, tmp_path):
 def test_json_for_programs(folders, tmp_path):
     done = run(*folders, "--out", tmp_path / "metrics.json", "--json")
     assert done.exit_code == 0
-    assert done.stdout == (tmp_path / "metrics.json").read_text()
+    assert done.stdout == (tmp_path / "metrics.json").read_text("utf-8")
     assert json.loads(done.stdout)["summary"]["1"]["dice"]["n"] == 2
 
 
@@ -104,7 +104,7 @@ def test_against_other_predictions(study, tmp_path):
     out, table, rows = tmp_path / "metrics.json", tmp_path / "table.md", tmp_path / "table.csv"
     done = run(predictions, truth, "--out", out, "--against", others, "--markdown", table, "--csv", rows, "--seed", 5)
     assert done.exit_code == 0, done.output
-    result = json.loads(out.read_text())
+    result = json.loads(out.read_text("utf-8"))
     found = result["against"]["organs"]["1"]["dice"]
     assert found["difference"] > 0.3
     assert found["verdict"] == "better"
@@ -112,10 +112,10 @@ def test_against_other_predictions(study, tmp_path):
     assert result["settings"]["intervals"]["seed"] == 5
     for text in ("DSC against the other, over 6 shared case(s)", "mean over organs", "better"):
         assert text in done.stdout
-        assert text in table.read_text()
+        assert text in table.read_text("utf-8")
     assert "HD95 (mm) against" not in done.stdout  # of the comparisons the terminal shows one
-    assert "HD95 (mm) against" in table.read_text()
-    assert "95 % interval of the mean" in table.read_text()
+    assert "HD95 (mm) against" in table.read_text("utf-8")
+    assert "95 % interval of the mean" in table.read_text("utf-8")
     with rows.open() as file:
         row = next(csv.DictReader(file))
     assert (float(row["dice_low"]), float(row["dice_high"])) == (1, 1)
@@ -139,12 +139,12 @@ def test_lesions_from_the_command_line(study, tmp_path):
         others, truth, "--out", out, "--lesions", "all", "--overlap", 0.9, "--sizes", "0.1,1", "--markdown", table
     )
     assert done.exit_code == 0, done.output
-    result = json.loads(out.read_text())
+    result = json.loads(out.read_text("utf-8"))
     assert result["settings"]["lesions"] == {"overlap": 0.9, "edges_ml": [0.1, 1]}
     assert result["lesions"]["1"]["summary"]["sensitivity"] == 0
     for text in ("lesions found", "lesions by size", "below 0.1", "0.1 to 1", "from 1"):
         assert text in done.stdout
-        assert text in table.read_text()
+        assert text in table.read_text("utf-8")
     plain = json.loads(run(others, truth, "--out", out, "--lesions", "1", "--json").stdout)
     assert plain["lesions"]["1"]["summary"]["sensitivity"] == 1
     maps = tmp_path / "maps"

@@ -46,7 +46,7 @@ def test_a_gpu_that_is_not_there(trained, pairs, tmp_path, capfd, words, message
 def test_training_on_a_gpu(pairs, tmp_path, precision) -> None:
     run = tmp_path / "run"
     assert train(pairs, run, "--accelerator", "gpu", "--set", f"training.precision={precision}") == 0
-    assert json.loads((run / "environment.json").read_text())["devices"]["kind"] == "cuda"
+    assert json.loads((run / "environment.json").read_text("utf-8"))["devices"]["kind"] == "cuda"
     assert len(history(run)) == 2
     assert train(pairs, run, "--accelerator", "gpu", "--extend", "1", "--set", f"training.precision={precision}") == 0
     assert len(history(run)) == 3
@@ -67,4 +67,4 @@ def test_predicting_on_a_gpu_gives_the_labels_of_the_processor(trained, pairs, t
 @pytest.mark.usefixtures("short_check")
 def test_auto_takes_the_gpu(pairs, tmp_path) -> None:
     assert train(pairs, tmp_path / "run") == 0
-    assert json.loads((tmp_path / "run/environment.json").read_text())["devices"]["kind"] == "cuda"
+    assert json.loads((tmp_path / "run/environment.json").read_text("utf-8"))["devices"]["kind"] == "cuda"

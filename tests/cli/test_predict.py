@@ -65,7 +65,7 @@ def test_turned_and_oblique_scans_keep_their_grid(trained, tmp_path, capsys) -> 
         found = nib.load(tmp_path / f"out/{row['case']}.nii.gz")
         voxel_ml = abs(np.linalg.det(found.affine[:3, :3])) / 1000
         assert abs(float(row["label 1 (ml)"]) - (found.get_fdata() == 1).sum() * voxel_ml) < 1e-3
-    assert json.loads((tmp_path / "out/labels.json").read_text())
+    assert json.loads((tmp_path / "out/labels.json").read_text("utf-8"))
 
 
 def test_a_dicom_folder(eager, tmp_path) -> None:
@@ -178,7 +178,7 @@ def test_everything_at_once(eager, trained, pairs, tmp_path, capfd) -> None:
     run = shutil.copytree(eager, tmp_path / "run")
     assert predict(run, scan, "--out", tmp_path / "auto", "--clean-up", "auto") == 0
     assert capfd.readouterr().err.startswith("clean-up tuned on 1 validation case: ")
-    assert json.loads((run / "clean_up.json").read_text())["tuning"]["cases"] == 1
+    assert json.loads((run / "clean_up.json").read_text("utf-8"))["tuning"]["cases"] == 1
 
 
 @pytest.mark.parametrize(

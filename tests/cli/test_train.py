@@ -40,7 +40,7 @@ def test_from_data_to_report(pairs, tmp_path, capsys, system, patch, maps) -> No
     scores = tmp_path / "metrics.json"
     predictions = out / "seg" if "homework" in system else out
     assert main(["evaluate", str(predictions), str(pairs / "labels"), "--out", str(scores)]) == 0
-    assert list(json.loads(scores.read_text())["cases"]) == names
+    assert list(json.loads(scores.read_text("utf-8"))["cases"]) == names
     assert main(["report", str(run)]) == 0
     assert (run / "report.html").stat().st_size > 10_000
 
@@ -59,12 +59,12 @@ def test_later_words_win_over_the_file_and_the_file_over_the_preset(pairs, train
     run = tmp_path / "run"
     mine = ["--config", str(tmp_path / "mine.yaml")]
     assert train(pairs, run, *mine, "--set", "training.batch_size=3") == 0
-    config = yaml.safe_load((run / "config.yaml").read_text())["training"]
+    config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))["training"]
     assert (config["batch_size"], config["learning_rate"]) == (3, 4e-3)  # `train` sets the rate, too
     arguments = ["train", "attention-unet", "--data", str(pairs), "--out", str(tmp_path / "other"), *mine]
     small = ["--set", "data.patch_size=[8,8,8]", "--set", "network.channels=[2,4,8]", "--set", "training.epochs=1"]
     assert main([*arguments, "--preset", "tiny", *small, "--set", "training.steps_per_epoch=1"]) == 0
-    config = yaml.safe_load((tmp_path / "other/config.yaml").read_text())["training"]
+    config = yaml.safe_load((tmp_path / "other/config.yaml").read_text("utf-8"))["training"]
     assert (config["batch_size"], config["learning_rate"]) == (1, 0.5)
 
 
@@ -88,7 +88,7 @@ def test_a_fold_decides_who_is_held_out(pairs, tmp_path) -> None:
     for fold in ("0", "3"):
         run: Path = tmp_path / fold
         assert train(pairs, run, "--fold", fold) == 0
-        held += json.loads((run / "splits.json").read_text())["validation"]
+        held += json.loads((run / "splits.json").read_text("utf-8"))["validation"]
     assert len(set(held)) == 2
 
 

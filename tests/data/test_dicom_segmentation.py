@@ -180,7 +180,7 @@ def test_which_scans_are_dicom(tmp_path) -> None:
 
 
 def test_codes_are_those_of_the_standard() -> None:
-    table = json.loads(Path(dicom_segmentation.__file__).with_name("organ_codes.json").read_text())
+    table = json.loads(Path(dicom_segmentation.__file__).with_name("organ_codes.json").read_text("utf-8"))
     for value, meaning in table.values():
         assert getattr(codes.SCT, "".join(word.title() for word in meaning.split())).value == value
     assert organ_code("left_adrenal gland")[2].meaning == "Left"
@@ -191,7 +191,7 @@ def test_codes_are_those_of_the_standard() -> None:
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs the real series")
 def test_a_real_series(tmp_path) -> None:
     truth = nib.load(REAL / "label.nii.gz")
-    names = {int(value): name for value, name in json.loads((REAL / "labels.json").read_text()).items()}
+    names = {int(value): name for value, name in json.loads((REAL / "labels.json").read_text("utf-8")).items()}
     scan = read_volume(REAL / "series")
     to_scan = nib.orientations.ornt_transform(nib.io_orientation(truth.affine), nib.io_orientation(scan.affine))
     array = nib.orientations.apply_orientation(np.asarray(truth.dataobj).astype(np.uint8), to_scan)

@@ -59,7 +59,7 @@ def test_the_json_names_the_labels_of_a_data_set_again(tmp_path):
 
 def test_a_named_background_keeps_its_name(tmp_path):
     paths = write_label_descriptions({0: "air", 1: "body"}, tmp_path / "x")
-    assert parse_slicer(paths[1].read_text())[0] == ("air", (0, 0, 0, 0))
+    assert parse_slicer(paths[1].read_text("utf-8"))[0] == ("air", (0, 0, 0, 0))
 
 
 def test_colours_are_fixed_distinct_and_bright():

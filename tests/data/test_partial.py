@@ -63,7 +63,7 @@ def test_a_column_of_a_list(tmp_path, delimiter) -> None:
     (tmp_path / "cases.csv").write_text("\n".join(delimiter.join(line) for line in lines))
     assert labelled(find_dataset(tmp_path)) == {"a": (1, 2), "b": None, "c": (5,)}
     # the list alone knows no names, but values do
-    (tmp_path / "cases.csv").write_text((tmp_path / "cases.csv").read_text().replace("Liver|2", "1|2"))
+    (tmp_path / "cases.csv").write_text((tmp_path / "cases.csv").read_text("utf-8").replace("Liver|2", "1|2"))
     assert labelled(find_dataset(tmp_path / "cases.csv"))["a"] == (1, 2)
     assert labelled(find_dataset(tmp_path / "cases.csv", {1: "x", 2: "y"}))["a"] is None  # that is all of them
 

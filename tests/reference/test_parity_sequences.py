@@ -133,7 +133,7 @@ def test_warps_equal_those_of_torch(path):
         x[0].numel(),
         spatial_dims=x.ndim - 2,
         size=want.shape[2:],
-        align_corners=json.loads(path.read_text()).get("align_corners", False),
+        align_corners=json.loads(path.read_text("utf-8")).get("align_corners", False),
     )
     with record(net) as maps:
         y = net.warp(x, theta.flatten(1))

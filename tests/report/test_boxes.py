@@ -26,7 +26,7 @@ def test_boxes_by_hand(fake, tmp_path):
 def test_long_names_are_cut_and_stay_whole_in_the_title(fake, tmp_path):
     run = fake.make_run(tmp_path, {"a": (0.1, 0.2), "b": (0.3, 0.4)})
     metrics = run / "validation" / "metrics.json"
-    metrics.write_text(metrics.read_text().replace("spleen", "portal and splenic vein"))
+    metrics.write_text(metrics.read_text("utf-8").replace("spleen", "portal and splenic vein"))
     row = draw_boxes(gather(run))[0].rows[1]
     assert (row.name, row.label) == ("portal and splenic vein", "portal and splenic …")
 

@@ -59,7 +59,7 @@ def page(fake, tmp_path_factory) -> Path:
     fake.save(attention / f"{EVIL}_level.nii.gz", np.full(SHAPE, 0.5, np.float32))
     for name in ("config.yaml", "validation/metrics.json"):
         path = run / name
-        path.write_text(path.read_text().replace("liver", EVIL_ORGAN))
+        path.write_text(path.read_text("utf-8").replace("liver", EVIL_ORGAN))
     return write_report(run)
 
 

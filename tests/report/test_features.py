@@ -65,7 +65,7 @@ def test_the_page_shows_it(trained, tmp_path):
     assert "Features before and after the gates" in page
     assert "Not in this report" not in page
     assert 'alt="Features of case' in page
-    held_out = json.loads((trained / "splits.json").read_text())["validation"]
+    held_out = json.loads((trained / "splits.json").read_text("utf-8"))["validation"]
     assert page.count("before and after the gates, axial slice") == len(held_out)
 
 
@@ -148,7 +148,7 @@ def test_a_network_of_slices_and_a_window_larger_than_the_scan(run, monkeypatch)
 
 
 def test_a_ct_is_shown_in_its_first_window(run, monkeypatch):
-    config = yaml.safe_load((run / "config.yaml").read_text())
+    config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
     settings = {
         "system": "attention-unet",
         "data": config["data"] | {"patch_size": (8, 8, 8), "spacing_mm": (2, 2, 3)},

@@ -64,7 +64,7 @@ def test_everything_optional_missing_is_said(run):
 def test_moved_data_are_found_by_the_splits_or_said_to_be_gone(run):
     data = run.parent / "data"
     shutil.move(data / "images", run.parent / "elsewhere")
-    splits = json.loads((run / "splits.json").read_text())
+    splits = json.loads((run / "splits.json").read_text("utf-8"))
     splits["files"]["bad"]["image"] = [str(run.parent / "elsewhere" / "bad.nii.gz")]
     (run / "splits.json").write_text(json.dumps(splits))
     record = gather(run)

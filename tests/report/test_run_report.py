@@ -101,21 +101,24 @@ EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
 
 def test_names_and_values_are_harmless(run):
-    metrics = json.loads((run / "validation" / "metrics.json").read_text())
+    metrics = json.loads((run / "validation" / "metrics.json").read_text("utf-8"))
     metrics["cases"][EVIL] = {EVIL: {"dice": 0.1, "hd95_mm": EVIL}}
     metrics["summary"][EVIL] = {"dice": {"mean": 0.1, "std": EVIL, "n": EVIL, "n_missed": 0, "n_spurious": 0}}
     (run / "validation" / "metrics.json").write_text(json.dumps(metrics))
     config = (
-        (run / "config.yaml").read_text().replace("attention-unet", json.dumps(EVIL)).replace("tiny", json.dumps(EVIL))
+        (run / "config.yaml")
+        .read_text("utf-8")
+        .replace("attention-unet", json.dumps(EVIL))
+        .replace("tiny", json.dumps(EVIL))
     )
     (run / "config.yaml").write_text(config + f"note: {json.dumps(EVIL)}\n")
     for name in ("summary.json", "environment.json"):
         (run / name).write_text(json.dumps({EVIL: EVIL, "list": [EVIL]}))
-    splits = json.loads((run / "splits.json").read_text())
+    splits = json.loads((run / "splits.json").read_text("utf-8"))
     splits["train"].append(EVIL)
     splits["files"][EVIL] = {"image": [EVIL], "label": EVIL, "sha256": {EVIL: EVIL}}
     (run / "splits.json").write_text(json.dumps(splits))
-    header, *rows = (run / "metrics.csv").read_text().splitlines()
+    header, *rows = (run / "metrics.csv").read_text("utf-8").splitlines()
     quoted = '"' + EVIL.replace('"', '""') + '_loss"'
     (run / "metrics.csv").write_text("\n".join([f"{header},{quoted}", *(f"{row},0.5" for row in rows)]) + "\n")
     old = run / "validation" / "attention" / "good_gate1.nii.gz"

@@ -48,7 +48,8 @@ def test_every_case_is_scored_once_by_a_network_that_has_not_seen_it(study) -> N
 def test_budget_and_settings_are_the_same_and_nothing_is_chosen_on_held_out_cases(study) -> None:
     out, found = study
     first, other = (
-        yaml.safe_load((out / "runs" / arm["runs"][0] / "config.yaml").read_text()) for arm in found["arms"].values()
+        yaml.safe_load((out / "runs" / arm["runs"][0] / "config.yaml").read_text("utf-8"))
+        for arm in found["arms"].values()
     )
     assert first["training"] == other["training"]
     assert (first["training"]["keep"], first["training"]["patience"]) == ("last", None)
@@ -92,7 +93,7 @@ def test_files_hold_what_was_returned(study) -> None:
     assert sorted(path.name for path in out.iterdir()) == ["plan.json", "runs", "study.json", "study.md"]
     kept = read_json(out / "study.json")
     assert scores_of(kept) == scores_of(found)
-    text = (out / "study.md").read_text()
+    text = (out / "study.md").read_text("utf-8")
     mean = found["arms"]["unet"]["mean_dice"]
     assert f"| unet | 5 | {mean['mean']:.3f} ± {mean['std']:.3f} |" in text
     plan = read_json(out / "plan.json")
@@ -139,7 +140,7 @@ def test_first_folds_says_how_many_cases_are_scored(pairs, compare, tmp_path) ->
     arm = found["arms"]["unet"]
     assert arm["runs"] == ["unet-fold0-seed0", "unet-fold0-seed1"]
     seeds = [
-        yaml.safe_load((tmp_path / "study/runs" / run / "config.yaml").read_text())["training"]["seed"]
+        yaml.safe_load((tmp_path / "study/runs" / run / "config.yaml").read_text("utf-8"))["training"]["seed"]
         for run in arm["runs"]
     ]
     assert seeds == [0, 1]

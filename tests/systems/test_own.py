@@ -71,7 +71,7 @@ def test_a_class_in_two_dimensions_from_training_to_prediction(module, pairs, tm
     words = [word for here, word in enumerate(flat) if not (word == "--set" and flat[here + 1 : here + 2] == ["--set"])]
     arguments = ["train", "strange:Flat", "--data", str(pairs), "--out", str(run), *words, "--set", "network.width=4"]
     assert main(arguments) == 0
-    config = yaml.safe_load((run / "config.yaml").read_text())
+    config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
     assert config["system"] == "strange:Flat"
     assert config["data"]["patch_size"][2] == 1  # slices, as its convolutions have two dimensions
     assert config["network"] == {"width": 4}  # the default that is a class stays the constructor's own
@@ -175,7 +175,7 @@ def installed(tmp_path, monkeypatch):
     """The example package, as pip would install it."""
     site = tmp_path / "site"
     shutil.copytree(EXAMPLE / "example_network", site / "example_network")
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text("utf-8"))["project"]
     info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
@@ -200,7 +200,7 @@ def test_the_example_package_is_a_system(installed, pairs, tmp_path, capfd) -> N
     assert json.loads(capfd.readouterr().out)[-1]["name"] == "dilated-net"
     run = tmp_path / "run"
     assert main(command("dilated-net", pairs, run, "--set", "network.width=2")) == 0
-    assert yaml.safe_load((run / "config.yaml").read_text())["network"]["depth"] == 3
+    assert yaml.safe_load((run / "config.yaml").read_text("utf-8"))["network"]["depth"] == 3
     assert main(["predict", str(run), str(pairs / "images/case0.nii.gz"), "--out", str(tmp_path / "out")]) == 0
 
 
@@ -243,7 +243,7 @@ def test_a_run_of_ones_own_network_is_exported_and_used(installed, pairs, tmp_pa
 
 def trained_elsewhere(run: Path) -> Path:
     """The same folder as a run of a system of ours."""
-    config = yaml.safe_load((run / "config.yaml").read_text())
+    config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
     (run / "config.yaml").write_text(yaml.safe_dump({**config, "system": "attention-unet", "network": {}}))
     return run
 

@@ -59,7 +59,7 @@ def test_which_weights_are_kept(tmp_path, keep, weights) -> None:
         seen.append(kept(tmp_path))
     assert seen == weights
     assert stage.keeper.best_epoch == 3
-    assert (tmp_path / "last.ckpt").read_text() == "epoch 3"
+    assert (tmp_path / "last.ckpt").read_text("utf-8") == "epoch 3"
 
 
 def test_until_the_first_validation_the_latest_are_kept(tmp_path) -> None:

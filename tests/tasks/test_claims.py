@@ -52,11 +52,11 @@ def test_each_piece_is_done_once_though_workers_are_killed(tmp_path) -> None:
     workers = [start_worker(tmp_path, items, 0.02) for _ in range(4)]
     dead = workers[:2]
     for count, worker in enumerate(dead, start=1):
-        wait_for(lambda count=count: log.exists() and len(log.read_text().splitlines()) > 25 * count)
+        wait_for(lambda count=count: log.exists() and len(log.read_text("utf-8").splitlines()) > 25 * count)
         worker.kill()  # and nobody waits for it yet: it stays in the list of processes
     assert [worker.wait(60) for worker in workers[2:]] == [0, 0]
     events = defaultdict(list)
-    for line in log.read_text().splitlines():
+    for line in log.read_text("utf-8").splitlines():
         what, item, pid = line.split()
         events[item].append((what, int(pid)))
     killed = {worker.pid for worker in dead}

@@ -69,7 +69,7 @@ def nothing_half(root: Path) -> None:
             if path.suffix == ".gz":
                 np.asarray(nib.load(path).dataobj)
             elif path.suffix == ".json":
-                json.loads(path.read_text())
+                json.loads(path.read_text("utf-8"))
 
 
 def test_the_disk_is_what_it_seems(disk, tmp_path) -> None:

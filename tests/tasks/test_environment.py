@@ -29,5 +29,5 @@ def test_peak_memory_is_what_the_kernel_says() -> None:
     status = Path("/proc/self/status")
     if not status.exists():
         pytest.skip("needs Linux: compares with /proc")
-    peak = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    peak = next(int(line.split()[1]) for line in status.read_text("utf-8").splitlines() if line.startswith("VmHWM"))
     assert peak_memory_bytes() == pytest.approx(peak * 1024, rel=0.02)

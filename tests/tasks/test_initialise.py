@@ -92,7 +92,7 @@ def test_two_stages_gates_are_added_to_a_trained_unet(pairs, tmp_path, capfd) ->
     more += ["--set", "training.optimiser=sgd", "--set", "training.weight_decay=0"]
     assert train(pairs, second, *more) == 0
     err = capfd.readouterr().err
-    told = json.loads((second / "init.json").read_text())
+    told = json.loads((second / "init.json").read_text("utf-8"))
     before, after = load_file(plain / "model.safetensors"), load_file(second / "model.safetensors")
     assert set(told["loaded"]) == set(before)
     assert {name.split(".")[0] for name in told["not_found"]} == {"gating", "gates"}
@@ -105,7 +105,7 @@ def test_two_stages_gates_are_added_to_a_trained_unet(pairs, tmp_path, capfd) ->
         elif part == "decoder" and "running" not in name and "tracked" not in name:  # all but still
             torch.testing.assert_close(before[name], after[name], rtol=0, atol=1e-6)
     assert not torch.equal(before["head.mix.weight"], after["head.mix.weight"])
-    config = yaml.safe_load((second / "config.yaml").read_text())["training"]
+    config = yaml.safe_load((second / "config.yaml").read_text("utf-8"))["training"]
     assert (config["init_from"], config["freeze"]) == (str(plain), ["encoder.*", "bottom.*"])
     assert config["rates"] == {"decoder.*": 1e-9}
     assert (second / f"validation/{held_out(second)}.nii.gz").is_file()

@@ -79,7 +79,7 @@ def test_a_run_in_its_own_store_is_gone_on_with(pairs, tmp_path, monkeypatch, ca
     assert found.data.params["training.batch_size"] == "2"
     assert found.data.params["network.channels"] == "[2, 4, 8]"
     assert found.data.params["data.label_names"] == '{"1": "label 1"}'
-    assert json.loads((run / "mlflow/run.json").read_text()) == {"run_id": found.info.run_id}
+    assert json.loads((run / "mlflow/run.json").read_text("utf-8")) == {"run_id": found.info.run_id}
     moved = shutil.move(run, tmp_path / "second")
     capfd.readouterr()
     assert train(pairs, Path(moved), *MLFLOW, "--resume") == 0

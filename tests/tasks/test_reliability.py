@@ -177,7 +177,7 @@ def test_threads_and_machines_that_write_one_file_leave_one_of_theirs(tmp_path) 
     for thread in threads:
         thread.join()
     assert failed == []
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text("utf-8"))
     assert content == [content[0]] * 3000
     assert files(tmp_path) == {"a.json"}
     path.unlink()
@@ -214,9 +214,9 @@ def test_a_run_and_its_data_that_were_moved(trained, tmp_path, capfd, monkeypatc
     np.testing.assert_array_equal(read_volume(out / "case0.nii.gz").array, expected.array)
     scores = tmp_path / "there/scores.json"
     assert main(["evaluate", str(out), str(data / "labels"), "--missing", "skip", "--out", str(scores)]) == 0
-    assert list(json.loads(scores.read_text())["cases"]) == ["case0"]
+    assert list(json.loads(scores.read_text("utf-8"))["cases"]) == ["case0"]
     assert main(["report", str(run)]) == 0
-    assert held_out(run) in (run / "report.html").read_text()
+    assert held_out(run) in (run / "report.html").read_text("utf-8")
 
 
 # clocks ---------------------------------------------------------------------------------------------------------------
@@ -230,10 +230,10 @@ def test_a_clock_that_jumps_changes_nothing(pairs, trained, tmp_path, monkeypatc
     begin = time.monotonic()
     assert train(pairs, run) == 0
     assert history(run) == history(trained)
-    assert 0 < json.loads((run / "summary.json").read_text())["training_seconds"] < time.monotonic() - begin
+    assert 0 < json.loads((run / "summary.json").read_text("utf-8"))["training_seconds"] < time.monotonic() - begin
     for _ in range(2):  # and what is finished is known again
         assert main(["predict", str(run), str(pairs / "images"), "--out", str(out)]) == 0
-    records = [json.loads(path.read_text()) for path in (out / "records").iterdir()]
+    records = [json.loads(path.read_text("utf-8")) for path in (out / "records").iterdir()]
     assert len(records) == 5
     assert all(0 <= seconds < time.monotonic() - begin for one in records for seconds in one["seconds"].values())
 
@@ -242,7 +242,7 @@ def test_nothing_goes_by_the_time_of_day() -> None:
     """Durations and order come from clocks that nobody can set; dates are only written down."""
     found = set()
     for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 name = f"{node.value.id}.{node.attr}"
                 if name in ("time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today"):

@@ -1,5 +1,6 @@
 """DICOM series: which files belong together, and their pixels in Hounsfield (or the scanner's own) units."""
 
+import struct
 import warnings
 import zlib
 from collections.abc import Iterable
@@ -38,6 +39,7 @@ _UNREADABLE = (
     OSError,
     TypeError,
     ValueError,
+    struct.error,
     zlib.error,
 )
 # How many bytes one byte of the file can stand for; there is no telling for the codecs.

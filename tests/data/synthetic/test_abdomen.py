@@ -156,7 +156,7 @@ def test_the_files_are_a_btcv_data_set(tmp_path):
     np.testing.assert_array_equal(mask.array, label)
     np.testing.assert_array_equal(mask.affine, stored.affine)
     assert mask.array.dtype == np.uint8
-    assert json.loads((tmp_path / "labels.json").read_text())["11"] == "pancreas"
+    assert json.loads((tmp_path / "labels.json").read_text("utf-8"))["11"] == "pancreas"
     assert len(list(tmp_path.rglob("*.nii.gz"))) == 4
 
 

@@ -108,7 +108,7 @@ def test_auto_makes_rules_once_and_again_for_other_weights(tmp_path) -> None:
     run, said = make_run(tmp_path / "run"), []
     first = choose_clean_up("auto", run, NAMES, said.append)
     assert said == ["clean-up tuned on 2 validation cases: spleen no piece below 0.1 ml (mean Dice 0.9333 -> 1.0000)"]
-    assert json.loads((run / "clean_up.json").read_text())["organs"] == {
+    assert json.loads((run / "clean_up.json").read_text("utf-8"))["organs"] == {
         "spleen": {"keep_largest": False, "minimum_ml": 0.1}
     }
     for path in (run / "validation").rglob("*.nii.gz"):

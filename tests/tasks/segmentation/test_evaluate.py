@@ -68,7 +68,7 @@ def test_shape_and_values_of_the_result(folders):
 def test_json_has_null_for_what_is_not_scored(folders, tmp_path):
     write(folders[0] / "img0001.nii.gz", np.zeros(SHAPE, np.uint8))
     write_json(tmp_path / "out.json", evaluate_folders(*folders, label_names={1: "liver", 2: "spleen"}))
-    result = json.loads((tmp_path / "out.json").read_text(), parse_constant=pytest.fail)
+    result = json.loads((tmp_path / "out.json").read_text("utf-8"), parse_constant=pytest.fail)
     assert result["cases"]["img0001"]["liver"]["precision"] is None
     assert result["cases"]["img0001"]["liver"]["dice"] == 0
     assert result["summary"]["liver"]["dice"]["n_missed"] == 1

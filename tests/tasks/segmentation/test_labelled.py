@@ -179,12 +179,12 @@ def test_validation_asks_for_nothing_that_was_not_labelled(monkeypatch) -> None:
 
 
 def test_a_run_says_what_was_labelled_and_scores_nothing_else(run, tmp_path) -> None:
-    settings = yaml.safe_load((run / "config.yaml").read_text())
+    settings = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
     assert settings["data"]["labelled"] == {
         "case0": [1], "case1": [2], "case2": [1], "case3": [2], "case4": [1],
     }  # fmt: skip
-    assert json.loads((run / "summary.json").read_text())["partially_labelled_cases"] == 5
-    scores = json.loads((run / "validation/metrics.json").read_text())["cases"]
+    assert json.loads((run / "summary.json").read_text("utf-8"))["partially_labelled_cases"] == 5
+    scores = json.loads((run / "validation/metrics.json").read_text("utf-8"))["cases"]
     partial = {id for id in scores if id in PARTIAL}
     assert partial
     for id, organs in scores.items():
@@ -195,7 +195,7 @@ def test_a_run_says_what_was_labelled_and_scores_nothing_else(run, tmp_path) -> 
     write_json(
         tmp_path / "again.json", evaluate_folders(run / "validation", run / "validation/truth", label_names=NAMES)
     )
-    assert json.loads((tmp_path / "again.json").read_text())["cases"] == scores
+    assert json.loads((tmp_path / "again.json").read_text("utf-8"))["cases"] == scores
 
 
 def test_clean_up_is_not_tuned_on_what_was_not_labelled(tmp_path) -> None:

@@ -78,10 +78,10 @@ def test_everything_a_prediction_leaves(tmp_path) -> None:
     assert [row[0] for row in rows[1:]] == ["a", "b"]
     assert float(rows[2][1]) == pytest.approx((given == 1).sum() * 0.02)
     assert rows[2][2] == "0.0"
-    record = json.loads((out / "records/b.json").read_text())
+    record = json.loads((out / "records/b.json").read_text("utf-8"))
     assert record["volumes_ml"]["liver"] == float(rows[2][1])
     assert (record["seconds"]["network"], record["expected_peak_bytes"]) == (2.0, 5 * 10**9)
-    assert '"liver"' in (out / "labels.label").read_text()
+    assert '"liver"' in (out / "labels.label").read_text("utf-8")
 
 
 def test_all_probabilities_and_the_organ_that_is_none(three) -> None:
@@ -174,7 +174,7 @@ def test_maps_of_other_weights_do_not_stay_beside_new_labels(three) -> None:
     predict(three, Wanted(uncertainty=True, attention=True))
     (three / "precious.nii.gz").write_text("keep me")
     record = three / "out/records/a.json"
-    content = json.loads(record.read_text())
+    content = json.loads(record.read_text("utf-8"))
     record.write_text(json.dumps({**content, "files": [*content["files"], "../precious.nii.gz"]}))
     predict(three, predictor=Fake(weights=1.0))
     assert files(three / "out") == DESCRIPTIONS | {f"{n}.nii.gz" for n in "abc"} | {f"records/{n}.json" for n in "abc"}
@@ -243,7 +243,7 @@ def test_two_processes_share_the_scans_and_one_is_killed_while_it_writes(tmp_pat
         for _ in range(2)
     ]
     end = time.monotonic() + 90
-    while not list(tmp_path.glob("stuck.*")) or len((tmp_path / "log").read_text().splitlines()) < 6:
+    while not list(tmp_path.glob("stuck.*")) or len((tmp_path / "log").read_text("utf-8").splitlines()) < 6:
         assert time.monotonic() < end
         time.sleep(0.05)
     killed = int(next(tmp_path.glob("stuck.*")).suffix[1:])
@@ -253,7 +253,7 @@ def test_two_processes_share_the_scans_and_one_is_killed_while_it_writes(tmp_pat
     assert {child.pid: child.returncode for child in both} == {
         child.pid: -signal.SIGKILL if child.pid == killed else 0 for child in both
     }
-    started = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
+    started = [line.split() for line in (tmp_path / "log").read_text("utf-8").splitlines()]
     assert sorted(case for case, _ in started) == ["c0", "c1", "c2", "c2", "c3", "c4", "c5"]
     assert {int(pid) for case, pid in started if case == "c2"} == set(said)
     expected = {f"c{n}" for n in range(6)}

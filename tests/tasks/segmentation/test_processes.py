@@ -52,7 +52,7 @@ def test_two_processes_equal_one(pairs, tmp_path) -> None:
     assert first.keys() == second.keys()
     for name in first:
         torch.testing.assert_close(second[name], first[name], rtol=1e-4, atol=1e-6)
-    told = json.loads((two / "environment.json").read_text())["devices"]
+    told = json.loads((two / "environment.json").read_text("utf-8"))["devices"]
     assert told == {"kind": "cpu", "count": 2, "nodes": 1}
     assert (two / "attention/epochs.npz").is_file()
     # and one process goes on where two stopped

@@ -68,7 +68,7 @@ def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_happened(pairs, whole
     assert same_end(run, whole)
     left = {name for name in files(run) if not name.startswith("tensorboard/")}
     assert left == {name for name in files(whole) if not name.startswith("tensorboard/")}
-    assert json.loads((run / "summary.json").read_text())["epochs"] == 3
+    assert json.loads((run / "summary.json").read_text("utf-8"))["epochs"] == 3
 
 
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(pairs, tmp_path, capfd, monkeypatch) -> None:
@@ -94,7 +94,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(pairs, tmp_path, 
     assert same_weights(stopped, whole)
     ends = [torch.load(run / "last.ckpt", weights_only=True)["state_dict"] for run in (stopped, whole)]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[1])
-    assert json.loads((stopped / "summary.json").read_text())["epochs"] == 4
+    assert json.loads((stopped / "summary.json").read_text("utf-8"))["epochs"] == 4
 
 
 def test_a_finished_run_can_be_resumed(trained, pairs, tmp_path) -> None:
@@ -105,7 +105,7 @@ def test_a_finished_run_can_be_resumed(trained, pairs, tmp_path) -> None:
     assert history(run) == history(trained)
     assert same_weights(run, trained)
     assert (run / f"validation/{held_out(run)}.nii.gz").is_file()
-    before, after = (json.loads((folder / "summary.json").read_text()) for folder in (trained, run))
+    before, after = (json.loads((folder / "summary.json").read_text("utf-8")) for folder in (trained, run))
     assert {**after, "peak_memory_bytes": 0} == {**before, "peak_memory_bytes": 0}
 
 
@@ -153,7 +153,7 @@ def test_extending_plans_the_schedule_anew_and_says_so(pairs, tmp_path, capfd) -
     capfd.readouterr()
     assert train(pairs, run, "--extend", "2") == 0
     assert "plan   extended: 4 epochs in all, the schedule is planned anew" in capfd.readouterr().err
-    config = yaml.safe_load((run / "config.yaml").read_text())
+    config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
     assert config["training"]["epochs"] == 4
     assert config["training"]["extensions"] == [{"until_epoch": 2, "epochs": 2, "max_seconds": None}]
     assert history(run)[:2] == short
@@ -173,9 +173,9 @@ def test_extending_plans_the_schedule_anew_and_says_so(pairs, tmp_path, capfd) -
 def test_extending_by_seconds(pairs, tmp_path) -> None:
     run = tmp_path / "run"
     assert train(pairs, run) == 0
-    spent = json.loads((run / "summary.json").read_text())["training_seconds"]
+    spent = json.loads((run / "summary.json").read_text("utf-8"))["training_seconds"]
     assert train(pairs, run, "--extend", "0.3s") == 0
-    summary = json.loads((run / "summary.json").read_text())
+    summary = json.loads((run / "summary.json").read_text("utf-8"))
     assert summary["training_seconds"] >= spent + 0.2  # both are rounded
     assert summary["epochs"] > 2
 
@@ -187,7 +187,7 @@ def test_extensions_that_are_none(trained, pairs, tmp_path, capfd, by) -> None:
     assert capfd.readouterr().err.splitlines()[-1] == (
         f"saccade: --extend: must be epochs, like 20, or seconds, like 600s, got '{by}'."
     )
-    assert (run / "config.yaml").read_text() == (trained / "config.yaml").read_text()
+    assert (run / "config.yaml").read_text("utf-8") == (trained / "config.yaml").read_text("utf-8")
 
 
 def test_a_run_without_an_epoch_cannot_be_extended(trained, pairs, tmp_path, capfd) -> None:

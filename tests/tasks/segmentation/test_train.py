@@ -35,7 +35,7 @@ def test_everything_a_run_leaves(trained) -> None:
 
 
 def test_the_split_is_written_with_the_hash_of_every_file(trained, pairs) -> None:
-    splits = json.loads((trained / "splits.json").read_text())
+    splits = json.loads((trained / "splits.json").read_text("utf-8"))
     assert sorted(splits["train"] + splits["validation"]) == [f"case{number}" for number in range(5)]
     assert len(splits["validation"]) == 1
     for name, entry in splits["files"].items():
@@ -51,8 +51,8 @@ def test_the_split_is_written_with_the_hash_of_every_file(trained, pairs) -> Non
 
 
 def test_summary_and_environment(trained) -> None:
-    summary = json.loads((trained / "summary.json").read_text())
-    scores = json.loads((trained / "validation/metrics.json").read_text())
+    summary = json.loads((trained / "summary.json").read_text("utf-8"))
+    scores = json.loads((trained / "validation/metrics.json").read_text("utf-8"))
     assert (summary["system"], summary["preset"], summary["epochs"], summary["steps"]) == (
         "attention-unet",
         "tiny",
@@ -66,13 +66,13 @@ def test_summary_and_environment(trained) -> None:
     weights = load_file(trained / "model.safetensors")
     learned = sum(v.numel() for k, v in weights.items() if "running" not in k and "num_batches" not in k)
     assert summary["parameters"] == learned
-    environment = json.loads((trained / "environment.json").read_text())
+    environment = json.loads((trained / "environment.json").read_text("utf-8"))
     assert environment["seed"] == 0
     assert environment["packages"]["torch"] == torch.__version__
 
 
 def test_the_configuration_is_complete_and_repeats_the_run_bit_for_bit(trained, pairs, tmp_path) -> None:
-    config = yaml.safe_load((trained / "config.yaml").read_text())
+    config = yaml.safe_load((trained / "config.yaml").read_text("utf-8"))
     assert set(config["network"]) == {"spatial_dims", "channels", "pooling", "deep_supervision", "norm", "gates"}
     assert config["network"]["pooling"] == [[2, 2, 2], [1, 1, 1]]
     again = tmp_path / "again"
@@ -80,7 +80,7 @@ def test_the_configuration_is_complete_and_repeats_the_run_bit_for_bit(trained, 
     assert main(["train", "attention-unet", *arguments]) == 0
     assert history(again) == history(trained)
     assert same_weights(again, trained)
-    repeated = yaml.safe_load((again / "config.yaml").read_text())
+    repeated = yaml.safe_load((again / "config.yaml").read_text("utf-8"))
     assert {**repeated, "preset": "tiny"} == config
     other = tmp_path / "other"
     assert (
@@ -99,7 +99,7 @@ def test_training_learns_the_blob(pairs, tmp_path) -> None:
     losses = [float(row["train_loss"]) for row in history(tmp_path / "run")]
     assert len(losses) == 20
     assert losses[-1] < 0.6 * losses[0]
-    assert json.loads((tmp_path / "run/summary.json").read_text())["mean_dice"] > 0.6
+    assert json.loads((tmp_path / "run/summary.json").read_text("utf-8"))["mean_dice"] > 0.6
 
 
 def test_ctrl_c_before_an_epoch_is_done_leaves_nothing(pairs, tmp_path, monkeypatch) -> None:
@@ -124,7 +124,7 @@ def test_a_diverged_run_says_so(pairs, tmp_path, capfd, monkeypatch) -> None:
 def test_the_time_budget_ends_training(pairs, tmp_path) -> None:
     run = tmp_path / "run"
     assert train(pairs, run, "--set", "training.max_seconds=0.3", "--set", "training.epochs=1000") == 0
-    summary = json.loads((run / "summary.json").read_text())
+    summary = json.loads((run / "summary.json").read_text("utf-8"))
     assert 0.3 <= summary["training_seconds"] < 3
     assert summary["epochs"] < 1000
     assert len(history(run)) == summary["epochs"]
@@ -135,7 +135,7 @@ def test_the_time_budget_ends_training(pairs, tmp_path) -> None:
 def test_a_budget_for_less_than_an_epoch_still_gives_a_network(pairs, tmp_path) -> None:
     settings = ["training.max_seconds=0.001", "training.steps_per_epoch=50", "training.validate_every=10"]
     assert train(pairs, tmp_path / "run", *(part for text in settings for part in ("--set", text))) == 0
-    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    summary = json.loads((tmp_path / "run/summary.json").read_text("utf-8"))
     assert summary["steps"] < 50
     assert summary["kept_epoch"] == 0
     assert summary["mean_dice"] is not None
@@ -144,14 +144,14 @@ def test_a_budget_for_less_than_an_epoch_still_gives_a_network(pairs, tmp_path) 
 def test_early_stopping_and_the_latest_weights(pairs, tmp_path) -> None:
     settings = ["training.patience=1", "training.keep=last", "training.epochs=50", "training.learning_rate=1e-12"]
     assert train(pairs, tmp_path / "run", *(part for text in settings for part in ("--set", text))) == 0
-    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    summary = json.loads((tmp_path / "run/summary.json").read_text("utf-8"))
     assert summary["epochs"] < 50
     assert summary["kept_epoch"] == summary["epochs"] - 1
 
 
 def test_slices(pairs, tmp_path) -> None:
     assert train(pairs, tmp_path / "run", "--set", "data.patch_size=[16,8,1]") == 0
-    config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    config = yaml.safe_load((tmp_path / "run/config.yaml").read_text("utf-8"))
     assert config["network"]["spatial_dims"] == 2
     assert config["network"]["pooling"] == [[2, 2], [2, 1]]
     assert (tmp_path / f"run/validation/{held_out(tmp_path / 'run')}.nii.gz").is_file()
@@ -160,7 +160,7 @@ def test_slices(pairs, tmp_path) -> None:
 def test_names_given_by_the_user(pairs, tmp_path) -> None:
     (tmp_path / "names.json").write_text('{"1": "ball"}')
     assert train(pairs, tmp_path / "run", "--labels", str(tmp_path / "names.json")) == 0
-    assert list(json.loads((tmp_path / "run/summary.json").read_text())["dice"]) == ["ball"]
+    assert list(json.loads((tmp_path / "run/summary.json").read_text("utf-8"))["dice"]) == ["ball"]
     assert "val_dice ball" in history(tmp_path / "run")[0]
 
 
