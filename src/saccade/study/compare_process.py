@@ -61,6 +61,7 @@ def alone(function: Callable[..., None], job: Any, say: Callable[[str], None]) -
 
 def serve() -> None:
     """What a process does that `alone` has started."""
+    # Only what this program's two processes say to each other through their own pipe is unpickled, never a file.
     function, job = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     channel = os.fdopen(os.dup(1), "wb")

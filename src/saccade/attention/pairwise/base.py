@@ -1,5 +1,6 @@
 """What every form of pairwise attention has, and how its map becomes visible."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import prod
 
@@ -9,18 +10,18 @@ from torch import Tensor, nn
 from saccade.attention.tap import Tap
 
 
-class Pairwise(nn.Module):
+class Pairwise(nn.Module, ABC):
     """Weights ``f(x_i, x_j) / C(x)`` between n queries and m keys, and sums of values under them.
 
     Queries, keys and values have their channels first and positions last. Calling the module gives
     ``y_i = sum_j f(x_i, x_j) g(x_j) / C(x)`` (Wang et al., eq. 1); subclasses have a way that does not need the map.
     """
 
+    @abstractmethod
     def weights(
         self, theta: Float[Tensor, "b c n"], phi: Float[Tensor, "b c m"], rows: Sequence[int] | None = None
     ) -> Float[Tensor, "b 1 q m"]:
         """The map: one row for each query, or for the queries numbered in ``rows``, and one column for each key."""
-        raise NotImplementedError
 
     def forward(
         self, theta: Float[Tensor, "b c n"], phi: Float[Tensor, "b c m"], g: Float[Tensor, "b d m"]

@@ -1,5 +1,6 @@
 """The concatenation form of pairwise weights, summed over all keys by sorting them once."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -13,11 +14,11 @@ from saccade.attention.pairwise.hinge import hinge_sum
 class AffineReLU(Pairwise):
     """Weights ``relu(a_i + b_j)`` over a number; subclasses say what a, b and the number are."""
 
+    @abstractmethod
     def scores(
         self, theta: Float[Tensor, "b c n"], phi: Float[Tensor, "b c m"]
     ) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b m"], int | torch.SymInt]:
         """The summand of each query, that of each key, and C(x)."""
-        raise NotImplementedError
 
     def weights(
         self, theta: Float[Tensor, "b c n"], phi: Float[Tensor, "b c m"], rows: Sequence[int] | None = None
