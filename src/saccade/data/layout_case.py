@@ -27,6 +27,9 @@ Kind = Literal[
     "label value",
     "unlabelled class",
     "empty label",
+    "empty class",
+    "unknown target",
+    "single class",
 ]
 
 
