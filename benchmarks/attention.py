@@ -70,6 +70,13 @@ def located(dims: int) -> tuple[Tensor, ...]:
     return *features(dims), torch.zeros(1, dims)
 
 
+class Means(nn.Module):
+    """The smallest localisation network: the mean of every channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2).mean(2)
+
+
 # One line for each mechanism: how it is built for so many dimensions, and what it is fed.
 MECHANISMS: dict[str, tuple[Callable[[int], nn.Module], Inputs]] = {
     "AttentionGate": (lambda d: attention.AttentionGate(CHANNELS, CHANNELS, spatial_dims=d), gated),
@@ -94,6 +101,7 @@ MECHANISMS: dict[str, tuple[Callable[[int], nn.Module], Inputs]] = {
     "AdditiveAttention": (lambda d: attention.AdditiveAttention(CHANNELS, CHANNELS), asked),
     "MultiplicativeAttention": (lambda d: attention.MultiplicativeAttention(CHANNELS), asked),
     "VisualAttention": (lambda d: attention.VisualAttention(CHANNELS, CHANNELS), seen),
+    "SpatialTransformer": (lambda d: attention.SpatialTransformer(Means(), CHANNELS, spatial_dims=d), features),
     "GlimpseSensor": (lambda d: attention.GlimpseSensor(8, scales=3, spatial_dims=d, differentiable=True), located),
 }
 

@@ -36,10 +36,15 @@ def make(
     if kind != "abdomen":
         raise unknown_name("saccade data make", "kind of data", kind, ["abdomen"])
     from saccade.data.synthetic.abdomen import make_abdomen
+    from saccade.workers import cores
 
     with progress_bar() as bar:
         task = bar.add_task("simulating", total=cases)
-        made = make_abdomen(out, cases, seed, size, hospital, lambda done, _: bar.update(task, completed=done))
+
+        def progress(done: int, _: int) -> None:
+            bar.update(task, completed=done)
+
+        made = make_abdomen(out, cases, seed, size, hospital, progress, workers=cores())
     typer.echo(f"{out}: {len(made)} cases ({made[0]} to {made[-1]}).")
 
 

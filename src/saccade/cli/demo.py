@@ -10,7 +10,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="New folder for data, run, predictions and report.")] = Path(
         "demo"
     ),
-    seconds: Annotated[float, typer.Option("--seconds", help="Training time.", min=1)] = 260.0,
+    seconds: Annotated[float, typer.Option("--seconds", help="Training time.", min=1)] = 245.0,
     seed: Annotated[int, typer.Option("--seed", help="Of the anatomy and the training.")] = 0,
 ) -> None:
     """Make abdomens, train Attention U-Net, segment unseen ones, score them, write the report.

@@ -1,4 +1,4 @@
-"""`saccade evaluate`: scores of predicted label maps, whatever tool made them."""
+"""`saccade evaluate`: scores of predicted label maps or tables, whatever tool made them."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -22,8 +22,12 @@ class Missing(StrEnum):
 
 
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="Folder of predicted label maps, or one of them.")],
-    truth: Annotated[Path, typer.Argument(help="Folder of true label maps, a data set, or one label map.")],
+    predictions: Annotated[
+        Path, typer.Argument(help="Folder of predicted label maps, one of them, or predictions.csv.")
+    ],
+    truth: Annotated[
+        Path, typer.Argument(help="Folder of true label maps, a data set, or one label map; class folders, a CSV ...")
+    ],
     out: Annotated[Path, typer.Option("--out", help="JSON file for the scores of every case and their summary.")],
     labels: Annotated[
         Path | None, typer.Option("--labels", help='JSON file of names, {"1": "liver"}; default: those beside TRUTH.')
@@ -58,6 +62,9 @@ def evaluate(
         int | None, typer.Option("--workers", help="Most processes at a time; else cores.", min=1)
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap's draws.", min=0)] = 0,
+    columns: Annotated[
+        str | None, typer.Option("--columns", help="Of a truth in a table, the target: age, or severity,extent.")
+    ] = None,
 ) -> None:
     """Score predictions: Dice, precision, recall, surface distances in mm, volumes; mean, spread, interval per organ.
 
@@ -66,16 +73,37 @@ def evaluate(
     Two sets of predictions: saccade evaluate new labels --against old --out metrics.json
 
     Small structures: saccade evaluate predictions labels --lesions tumour --sizes 0.1,1 --out metrics.json
+
+    Classes: saccade evaluate predictions.csv truth.csv --out metrics.json
     """
     from saccade.cli.bar import progress_bar
+    from saccade.cli.evaluate_targets import evaluate_targets
     from saccade.data.layout_labels import read_label_names
     from saccade.files import write_json, write_text
     from saccade.study.comparison import compare_results
     from saccade.study.evaluation import evaluation_markdown, evaluation_tables
     from saccade.study.tables import results_table
+    from saccade.study.targets import target_csv, target_markdown, target_tables
+    from saccade.tasks.classification.evaluate import is_predictions
     from saccade.tasks.segmentation.evaluate import evaluate_folders
-    from saccade.tasks.segmentation.workers import cores
+    from saccade.workers import cores
 
+    if is_predictions(predictions):
+        refused = {"--labels": labels, "--lesions": lesions, "--overlap": overlap, "--sizes": sizes,
+                   "--probabilities": probabilities, "--workers": workers}  # fmt: skip
+        result = evaluate_targets(
+            predictions, truth, columns=columns, missing=missing.value, against=against, seed=seed, refused=refused
+        )
+        write_json(out, result)
+        if csv:
+            write_text(csv, target_csv(result))
+        if markdown:
+            write_text(markdown, target_markdown(result))
+        if json:
+            typer.echo(out.read_text(encoding="utf-8"), nl=False)
+        for table in target_tables(result) if not json else ():
+            _show(table, out)
+        return
     names = read_label_names(labels) if labels else None
     settings = _lesion_settings(lesions, overlap=overlap, sizes=sizes, probabilities=probabilities)
 

@@ -13,8 +13,9 @@ from saccade.report import write_report
 from saccade.runs import load, start_run
 from saccade.tasks.segmentation.evaluate import evaluate_folders
 from saccade.tasks.segmentation.output import find_scans, predict_scans
+from saccade.workers import cores
 
-TRAINING_CASES, TEST_CASES = 40, 6
+TRAINING_CASES, TEST_CASES = 80, 6
 TEST_SEED_OFFSET = 1000  # the test anatomy is drawn apart from the training anatomy
 MARK = ".made_by_saccade_demo"  # a folder that holds it may be emptied by the next demo
 LARGE_ORGANS = ("liver", "spleen", "right kidney", "left kidney")
@@ -42,8 +43,8 @@ def run_demo(out: Path, *, seed: int, seconds: float, say: Callable[[str], None]
 
     write_text(out / MARK, "")
     step(f"making {TRAINING_CASES} simulated abdomens to learn from and {TEST_CASES} to be tested on")
-    make_abdomen(out / "abdomens", TRAINING_CASES, seed)
-    make_abdomen(out / "unseen", TEST_CASES, seed + TEST_SEED_OFFSET)
+    make_abdomen(out / "abdomens", TRAINING_CASES, seed, workers=cores())
+    make_abdomen(out / "unseen", TEST_CASES, seed + TEST_SEED_OFFSET, workers=cores())
     for name in ("abdomens", "unseen"):
         faults = check_dataset(out / name)
         if faults:
@@ -54,7 +55,7 @@ def run_demo(out: Path, *, seed: int, seconds: float, say: Callable[[str], None]
         out / "abdomens",
         out / "run",
         preset="tiny",
-        split=(0, min(10, TRAINING_CASES)),
+        split=(0, min(16, TRAINING_CASES)),
         resume=False,
         overrides={"training": {"max_seconds": seconds, "epochs": 1000, "seed": seed}},
         say=step,

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from saccade import workers
 from saccade.data.layouts import Case
 from saccade.data.volume import Volume, write_volume
 from saccade.errors import InputError
 from saccade.files import write_json
 from saccade.metrics import METRICS, score_labels
-from saccade.tasks.segmentation import workers
 from saccade.tasks.segmentation.evaluate import LesionSettings, evaluate_arrays, evaluate_folders, summarise
 from saccade.tasks.segmentation.pairs import find_pairs
 

@@ -18,6 +18,7 @@ from saccade.data.synthetic.trunk import paint_spine, paint_trunk
 from saccade.data.volume import Volume, write_volume
 from saccade.errors import InputError, unknown_name
 from saccade.files import write_json
+from saccade.workers import run_jobs
 
 SIZES = ("small", "full")
 AIR_HU = -500  # below it is no body, and an offset does not reach it
@@ -38,6 +39,7 @@ def make_abdomen(
     size: str = "small",
     hospital: str = "a",
     progress: Callable[[int, int], Any] | None = None,
+    workers: int = 1,
 ) -> list[str]:
     """Write simulated abdomens as a BTCV data set: ``Training/img``, ``Training/label`` and ``labels.json``.
 
@@ -48,6 +50,7 @@ def make_abdomen(
         size: "small" (about 96 x 96 x 54 voxels) or "full" (256 x 256 x 118), of the same patients.
         hospital: "a", or "b" with slighter patients, weaker contrast, more noise and thicker slices; see `Hospital`.
         progress: Called with (cases done, cases) after each.
+        workers: Most processes at a time; a script that asks for more than 1 must have `if __name__ == "__main__":`.
 
     Returns:
         The ids of the cases: img0001, img0002, ...
@@ -58,17 +61,19 @@ def make_abdomen(
     if cases < 1:
         raise InputError(f"make_abdomen: cases must be 1 or more, got {cases}.")
     _check(seed, 1, size, hospital)
-    folder = Path(out) / "Training"
-    ids = []
-    for case in range(1, cases + 1):
-        image, label, affine = simulate_abdomen(seed, case, size, hospital)
-        write_volume(Volume(image, affine), folder / "img" / f"img{case:04d}.nii.gz")
-        write_volume(Volume(label, affine), folder / "label" / f"label{case:04d}.nii.gz")
-        ids.append(f"img{case:04d}")
+    jobs = {f"img{case:04d}": (Path(out) / "Training", case, seed, size, hospital) for case in range(1, cases + 1)}
+    for done, _ in enumerate(run_jobs(_write_case, jobs, workers=workers), 1):
         if progress:
-            progress(case, cases)
+            progress(done, cases)
     write_json(Path(out) / "labels.json", {str(number): name for number, name in BTCV_LABELS.items()})
-    return ids
+    return list(jobs)
+
+
+def _write_case(job: tuple[Path, int, int, str, str]) -> None:
+    folder, case, seed, size, hospital = job
+    image, label, affine = simulate_abdomen(seed, case, size, hospital)
+    write_volume(Volume(image, affine), folder / "img" / f"img{case:04d}.nii.gz")
+    write_volume(Volume(label, affine), folder / "label" / f"label{case:04d}.nii.gz")
 
 
 def simulate_abdomen(

@@ -24,7 +24,7 @@ from saccade.tasks.segmentation.score_case import (
     evaluate_arrays,
     score_case,
 )
-from saccade.tasks.segmentation.workers import run_jobs
+from saccade.workers import run_jobs
 
 __all__ = ["ALL", "MISSING", "LesionSettings", "evaluate_arrays", "evaluate_folders", "summarise"]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from saccade import workers
 from saccade.errors import InputError, RunError
-from saccade.tasks.segmentation import workers
-from saccade.tasks.segmentation.workers import cores, run_jobs
+from saccade.workers import cores, run_jobs
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_no_workers_at_all():
 
 SCRIPT = """
 import sys
-from saccade.tasks.segmentation import workers
+from saccade import workers
 if __name__ == "__main__":
     workers.ALONE_S = 0.0
     job = "[__import__('pathlib').Path(FOLDER, str(__import__('os').getpid())).touch(), __import__('time').sleep(60)]"
