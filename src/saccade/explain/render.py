@@ -232,9 +232,9 @@ def case_figure(
                 draw_contours(axes, labels[index], pixel_mm, colours or {}, dashed=dashed)
         axes.set(xlim=(0, columns_mm), ylim=(rows_mm, 0))
         axes.axis("off")
-        _letter(axes, name)
+        draw_directions(axes, name)
     if scale is not None and bar is not None:
-        _colour_bar(figure.add_axes(bar), scale)
+        draw_colour_bar(figure.add_axes(bar), scale)
     return figure
 
 
@@ -257,7 +257,8 @@ def _page(
     return Figure(figsize=(width, height), facecolor="black"), boxes, place if with_bar else None
 
 
-def _letter(axes: Axes, name: str) -> None:
+def draw_directions(axes: Axes, name: str) -> None:
+    """A plane's name below it, and letters at its left and top for what lies there: right, anterior, superior."""
     left, top = _EDGES[name]
     style: dict[str, Any] = {"transform": axes.transAxes, "color": "#e4e7eb", "fontsize": 7}
     rim = [_casing(1.0)]
@@ -266,8 +267,8 @@ def _letter(axes: Axes, name: str) -> None:
     axes.text(0.5, -0.015, name, ha="center", va="top", **style)
 
 
-def _colour_bar(axes: Axes, scale: MapScale) -> None:
-    """The bar is blended over grey by the same rule as the map: a colour means the same on both."""
+def draw_colour_bar(axes: Axes, scale: MapScale) -> None:
+    """Fill axes with a scale, blended over grey by the same rule as the map: a colour means the same on both."""
     low, high = scale.limits
     ramp = np.linspace(high, low, 128)[:, None]
     colours = _blend(np.full_like(ramp, 0.3), ramp, scale.limits, scale.colormap, 0.6)
