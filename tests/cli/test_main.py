@@ -1,5 +1,7 @@
 """One place where errors become a line and an exit code."""
 
+import warnings
+
 import pytest
 import typer
 
@@ -57,3 +59,22 @@ def test_the_process_ends_with_the_code(monkeypatch) -> None:
     with pytest.raises(SystemExit) as end:
         run()
     assert end.value.code == 2
+
+
+@pytest.fixture(autouse=True)
+def plain_warnings(monkeypatch):
+    """How Python writes a warning, put back after each test."""
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    return warnings.formatwarning
+
+
+def test_a_warning_is_one_line_and_with_debug_tells_its_place(monkeypatch, plain_warnings) -> None:
+    warning = (UserWarning("scan.dcm: 2 slices\nare missing."), UserWarning, "slices.py", 20)
+    said = []
+    monkeypatch.setattr(module, "main", lambda: said.append(warnings.formatwarning(*warning)))
+    for options in ([], ["--debug"]):
+        monkeypatch.setattr(module.sys, "argv", ["saccade", "predict", *options])
+        warnings.formatwarning = plain_warnings
+        with pytest.raises(SystemExit):
+            run()
+    assert said == ["saccade: warning: scan.dcm: 2 slices are missing.\n", plain_warnings(*warning)]

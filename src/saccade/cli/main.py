@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+import warnings
 from importlib.metadata import version
 from typing import Annotated
 
@@ -98,4 +99,6 @@ def run() -> None:
     # core; those that never spin lose a fifth on an idle machine. Read when torch is loaded, so it has to be set here.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    if "--debug" not in sys.argv:  # a warning is one line too
+        warnings.formatwarning = lambda message, *_, **__: f"saccade: warning: {' '.join(str(message).split())}\n"
     sys.exit(main())
