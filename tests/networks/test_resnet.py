@@ -159,7 +159,8 @@ def test_attention_keeps_the_start_of_its_own_paper():
         ({"spatial_dims": 4}, r"^ResNet: spatial_dims must be 1, 2 or 3, got 4\.$"),
         ({"channels": (4, 0)}, r"^ResNet: channels must be at least 1, got 4, 0\.$"),
         ({"blocks": (1, 0, 1, 1)}, r"^ResNet: blocks must be at least 1, got 1, 0, 1, 1\.$"),
-        ({"blocks": (1,)}, r"^ResNet: channels and blocks must name the same stages, at least one, got 4 and 1\.$"),
+        ({"channels": (), "blocks": ()}, r"^ResNet: channels must be at least 1, got none\.$"),
+        ({"blocks": (1,)}, r"^ResNet: channels and blocks must name the same stages, got 4 and 1\.$"),
         ({"stem": "smal"}, r"^ResNet: unknown stem 'smal'\. Did you mean 'small'\? Known: imagenet, small\.$"),
     ],
 )

@@ -29,12 +29,11 @@ class ResidualBlock(nn.Module):
         attention: Factory from ``out_channels`` to the attention of the branch, or None.
     """
 
-    expansion = 1  # output channels for each inner channel
-
     def __init__(
         self, in_channels: int, out_channels: int, *, spatial_dims: int = 2, stride: Axes = 1, attention: Attention
     ) -> None:
         super().__init__()
+        self.out_channels = out_channels
         self.relu = nn.ReLU()
         self.attention = nn.Identity() if attention is None else attention(out_channels)
         step = per_axis(type(self).__name__, "stride", stride, spatial_dims)
@@ -102,8 +101,6 @@ class Bottleneck(ResidualBlock):
     Differs from the paper: the step is taken by the 3x3 rather than the first 1x1 convolution, as in torchvision.
     """
 
-    expansion = 4
-
     def __init__(
         self,
         in_channels: int,
@@ -128,6 +125,47 @@ class Bottleneck(ResidualBlock):
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
         return self.bn3(self.conv3(x))
+
+
+def residual_stages(
+    channels: Sequence[int],
+    blocks: Sequence[int],
+    *,
+    spatial_dims: int,
+    kernel_size: Axes = 3,
+    step: Axes = 2,
+    bottleneck: bool = False,
+    attention: Attention = None,
+) -> tuple[list[nn.Sequential], int]:
+    """Stages of blocks behind a stem of ``channels[0]`` channels, and the channels that the last one gives.
+
+    Args:
+        channels: Inner width of each stage.
+        blocks: Number of blocks of each stage.
+        spatial_dims: 1, 2 or 3.
+        kernel_size: See `BasicBlock`.
+        step: Of the first block of every stage but the first, one number or one for each axis.
+        bottleneck: Whether blocks are `Bottleneck` rather than `BasicBlock`.
+        attention: See `ResidualBlock`.
+    """
+    make = Bottleneck if bottleneck else BasicBlock
+    stages: list[nn.Sequential] = []
+    width = channels[0]
+    for inner, count in zip(channels, blocks, strict=True):
+        stage = nn.Sequential()
+        for i in range(count):
+            block = make(
+                width,
+                inner,
+                spatial_dims=spatial_dims,
+                kernel_size=kernel_size,
+                stride=step if stages and i == 0 else 1,
+                attention=attention,
+            )
+            stage.append(block)
+            width = block.out_channels
+        stages.append(stage)
+    return stages, width
 
 
 def _conv(who: str, into: int, out: int, spatial_dims: int, kernel_size: Axes, stride: Axes) -> nn.Module:

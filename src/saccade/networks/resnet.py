@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
 from saccade.errors import InputError, unknown_name
 from saccade.layers.dimensions import BATCH_NORM, CONV, MAX_POOL, check_spatial_dims
-from saccade.networks.residual import Attention, BasicBlock, Bottleneck
+from saccade.networks.checks import refuse_below_one
+from saccade.networks.residual import Attention, residual_stages
+from saccade.networks.start import start_convolutions_
 
 STEMS = ("imagenet", "small")
 
@@ -60,18 +61,10 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         check_spatial_dims("ResNet", spatial_dims)
-        for name, numbers in {
-            "in_channels": [in_channels],
-            "out_channels": [out_channels],
-            "channels": channels,
-            "blocks": blocks,
-        }.items():
-            if any(n < 1 for n in numbers):
-                raise InputError(f"ResNet: {name} must be at least 1, got {', '.join(map(str, numbers))}.")
-        if not channels or len(channels) != len(blocks):
+        refuse_below_one("ResNet", in_channels=in_channels, out_channels=out_channels, channels=channels, blocks=blocks)
+        if len(channels) != len(blocks):
             raise InputError(
-                f"ResNet: channels and blocks must name the same stages, at least one, got {len(channels)} and "
-                f"{len(blocks)}."
+                f"ResNet: channels and blocks must name the same stages, got {len(channels)} and {len(blocks)}."
             )
         if stem not in STEMS:
             raise unknown_name("ResNet", "stem", stem, list(STEMS))
@@ -80,18 +73,14 @@ class ResNet(nn.Module):
         self.bn1 = BATCH_NORM[spatial_dims](channels[0])
         self.relu = nn.ReLU()
         self.maxpool = MAX_POOL[spatial_dims](3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
-        block = Bottleneck if bottleneck else BasicBlock
-        width = channels[0]
-        self.stages = len(blocks)
-        for number, (inner, count) in enumerate(zip(channels, blocks, strict=True), start=1):
-            stage = nn.Sequential()
-            for i in range(count):
-                stride = 2 if i == 0 and number > 1 else 1
-                stage.append(block(width, inner, spatial_dims=spatial_dims, stride=stride, attention=attention))
-                width = block.expansion * inner
+        stages, width = residual_stages(
+            channels, blocks, spatial_dims=spatial_dims, bottleneck=bottleneck, attention=attention
+        )
+        for number, stage in enumerate(stages, start=1):
             self.add_module(f"layer{number}", stage)
+        self.stages = len(stages)
         self.fc = nn.Linear(width, out_channels)
-        start_residual_(self)
+        start_convolutions_(self)
 
     def levels(self, x: Float[Tensor, "b c *space"]) -> list[Tensor]:
         """The map that each stage gives, finest first."""
@@ -104,13 +93,3 @@ class ResNet(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b classes"]:
         return self.fc(self.levels(x)[-1].flatten(2).mean(2))
-
-
-def start_residual_(network: nn.Module) -> None:
-    """Start the convolutions of residual blocks and stem from He et al.'s normal distribution (fan out).
-
-    Those of attention inside the blocks keep the start that their own papers give them.
-    """
-    for name, module in network.named_modules():
-        if isinstance(module, _ConvNd) and "attention" not in name.split("."):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -24,6 +24,9 @@ from saccade.reference import (
     sca_cnn,
     self_attention_gan,
     senet_pytorch,
+    subject2vec,
+    timm,
+    torchvision,
 )
 from saccade.reference.request import Request
 from saccade.reference.translate import load, names
@@ -35,6 +38,7 @@ _REPOSITORIES: dict[str, ModuleType] = {
     "Jongchan/attention-module": attention_module,
     "Project-MONAI/MONAI": monai,
     "ai-med/squeeze_and_excitation": ai_med,
+    "batmanlab/Subject2Vec": subject2vec,
     "brain-research/self-attention-gan": sagan,
     "heykeetae/Self-Attention-GAN": self_attention_gan,
     "moskomule/senet.pytorch": senet_pytorch,
@@ -44,6 +48,8 @@ _REPOSITORIES: dict[str, ModuleType] = {
     "pascanur/GroundHog": groundhog,
     "pytorch/pytorch": pytorch,
     "sgrvinod/a-PyTorch-Tutorial-to-Image-Captioning": captioning_tutorial,
+    "timm": timm,
+    "torchvision": torchvision,
 }
 
 __all__ = ["from_reference", "load_reference", "reference_names"]
@@ -61,7 +67,7 @@ def from_reference(
     Its forward takes the published class's inputs in their order and returns all its outputs.
 
     Args:
-        repository: Where it was published, as ``owner/name`` on GitHub.
+        repository: Where it was published, as ``owner/name`` on GitHub; or ``torchvision`` or ``timm``.
         class_name: The class, or the function, in that repository; where two files define it, or two versions of it
             exist, followed by a bracket that says which.
         arguments: Of the published constructor, by their names there; left out ones take the defaults there. None is
@@ -103,12 +109,14 @@ def load_reference(module: nn.Module, state_dict: Mapping[str, Tensor], source: 
     Args:
         module: A network or part, as `from_reference`, a constructor or ``saccade.build`` made it.
         state_dict: The published module's weights, under the names there.
-        source: The repository whose names they are, as ``owner/name``.
+        source: The repository whose names they are, as ``owner/name``; or ``torchvision`` or ``timm``.
 
     Raises:
         InputError: For an unknown repository, and for keys left over, missing, or of another shape, by name.
     """
-    return load(module, state_dict, _repository("load_reference", source).PARTS, source)
+    published = _repository("load_reference", source)
+    state = published.prepare(state_dict) if hasattr(published, "prepare") else state_dict
+    return load(module, state, published.PARTS, source)
 
 
 def reference_names(module: nn.Module, source: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from saccade.networks.non_local_unet import NonLocalUNet
 from saccade.networks.unet import FinestHead, UNet
 from saccade.reference.agn_blocks import BLOCK_PARTS, BLOCKS, Axes, norm_of, refuse_without_deconv, variant_of
 from saccade.reference.agn_non_local import NON_LOCAL, NON_LOCAL_PARTS
+from saccade.reference.agn_sononet import SONONET, SONONET_PARTS
 from saccade.reference.agn_torr import TORR
 from saccade.reference.request import Request
 
@@ -129,6 +130,7 @@ CLASSES: dict[str, Callable[..., nn.Module]] = {
     **BLOCKS,
     **TORR,
     **NON_LOCAL,
+    **SONONET,
     "unet_2D": unet_2d,
     "unet_3D": unet_3d,
     "unet_CT_dsv_3D": unet_ct_dsv,
@@ -158,6 +160,7 @@ def _attention_unet_names(module: Any) -> dict[str, str]:
 PARTS: dict[type[nn.Module], Callable[[Any], dict[str, str]]] = {
     **BLOCK_PARTS,
     **NON_LOCAL_PARTS,
+    **SONONET_PARTS,
     UNet: _unet_names,
     AttentionUNet: _attention_unet_names,
     NonLocalUNet: lambda module: {

@@ -11,6 +11,7 @@ from saccade.attention.gate import AttentionGate
 from saccade.errors import InputError, unknown_name
 from saccade.layers.convolution import kaiming_initialise_
 from saccade.layers.dimensions import CONV
+from saccade.networks.ag_sononet import FIRST_BIAS
 from saccade.reference.adapters import GateWithMap
 from saccade.reference.agn_blocks import Axes
 from saccade.reference.request import Request
@@ -22,7 +23,18 @@ _VARIANTS = {
     "concatenation_range_normalise": "range",
     "concatenation_mean_flow": "mean_flow",
 }
-_FIRST_BIAS = {"concatenation_sigmoid": 3.0, "concatenation_softmax": 10.0}
+
+
+def variant_of_torr(mode: str) -> str:
+    """Our name of a mode of the published gates."""
+    if mode == "concatenation":
+        raise InputError(
+            "from_reference: GridAttentionBlock_TORR: the published code cannot run with its default mode "
+            f"'concatenation'. Choose one of {', '.join(_VARIANTS)}."
+        )
+    if mode not in _VARIANTS:
+        raise unknown_name("from_reference", "mode", mode, list(_VARIANTS))
+    return _VARIANTS[mode]
 
 
 def torr_2d(
@@ -51,7 +63,7 @@ def torr_2d(
         gate.theta, gate.subsample = nn.Identity(), (1, 1)
     if not use_psi:
         gate.psi = nn.Identity()
-    return _started(gate, mode)
+    return _started(gate)
 
 
 def torr_3d(
@@ -65,7 +77,7 @@ def torr_3d(
 ) -> nn.Module:
     inner = max(in_channels // 2, 1) if inter_channels is None else inter_channels
     gate = _gate(request, 3, in_channels, gating_channels, inner, mode, sub_sample_factor, True, bn_layer)
-    return _started(gate, mode)
+    return _started(gate)
 
 
 def _gate(
@@ -79,13 +91,7 @@ def _gate(
     use_W: bool,
     bn_layer: bool,
 ) -> AttentionGate:
-    if mode == "concatenation":
-        raise InputError(
-            "from_reference: GridAttentionBlock_TORR: the published code cannot run with its default mode "
-            f"'concatenation'. Choose one of {', '.join(_VARIANTS)}."
-        )
-    if mode not in _VARIANTS:
-        raise unknown_name("from_reference", "mode", mode, list(_VARIANTS))
+    variant = variant_of_torr(mode)
     transform: Callable[[int], nn.Module] | None = None  # with batch norm
     if not use_W:
         transform = nn.Identity
@@ -97,7 +103,7 @@ def _gate(
         inner_channels=inner,
         spatial_dims=dims,
         subsample=step,
-        variant=_VARIANTS[mode],
+        variant=variant,
         transform=transform,
         align_corners=request.align_corners,
     )
@@ -118,10 +124,10 @@ def _refuse_misfits(in_channels: int, inner: int, wide: tuple[int, int], mode: s
         raise InputError(f"{who}: without psi, {mode} needs {wanted} channels before it, got {together}.")
 
 
-def _started(gate: AttentionGate, mode: str) -> nn.Module:
+def _started(gate: AttentionGate) -> nn.Module:
     kaiming_initialise_(gate)
-    if mode in _FIRST_BIAS and not isinstance(gate.psi, nn.Identity):
-        nn.init.constant_(gate.psi.bias, _FIRST_BIAS[mode])
+    if gate.variant in FIRST_BIAS and not isinstance(gate.psi, nn.Identity):
+        nn.init.constant_(gate.psi.bias, FIRST_BIAS[gate.variant])
     return GateWithMap(gate)
 
 

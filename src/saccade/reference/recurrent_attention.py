@@ -11,21 +11,26 @@ from torch import Tensor, nn
 
 from saccade.attention.glimpse import GlimpseSensor
 from saccade.attention.glimpse_policy import LocationPolicy
+from saccade.networks.recurrent_attention import CoreNetwork, GlimpseNetwork
 from saccade.reference.request import Request
 
 
-class Retina(nn.Module):
-    """All patches in one row per image, and the last patch before it was averaged."""
+class ByHeight(nn.Module):
+    """A sensor whose locations count along both axes by the image's height."""
 
     def __init__(self, sensor: GlimpseSensor) -> None:
         super().__init__()
         self.sensor = sensor
 
-    def foveate(self, x: Tensor, l: Tensor) -> Tensor:  # noqa: E741  # the published name
-        return self.sensor(x, _by_height(x, l)).flatten(1)
+    def forward(self, x: Tensor, l: Tensor) -> Tensor:  # noqa: E741  # the published name
+        return self.sensor(x, _by_height(x, l))
 
-    def forward(self, x: Tensor, l: Tensor) -> tuple[Tensor, Tensor]:  # noqa: E741
-        return self.foveate(x, l), self.sensor.patch(x, _by_height(x, l), self.sensor.sides[-1])
+
+class Retina(ByHeight):
+    """All patches in one row per image, and the last patch before it was averaged."""
+
+    def forward(self, x: Tensor, l: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]  # noqa: E741
+        return super().forward(x, l).flatten(1), self.sensor.patch(x, _by_height(x, l), self.sensor.sides[-1])
 
 
 def _by_height(x: Tensor, location: Tensor) -> Tensor:
@@ -33,31 +38,6 @@ def _by_height(x: Tensor, location: Tensor) -> Tensor:
     if height == width:
         return location
     return torch.stack([(location[:, 0] + 1) * (height / width) - 1, location[:, 1]], 1)
-
-
-class GlimpseNetwork(nn.Module):
-    """What is seen and where, each through two layers, added."""
-
-    def __init__(self, retina: Retina, patch_channels: int, what: int, where: int) -> None:
-        super().__init__()
-        self.retina = retina
-        self.what = nn.Sequential(nn.Linear(patch_channels, what), nn.ReLU(), nn.Linear(what, what + where))
-        self.where = nn.Sequential(nn.Linear(2, where), nn.ReLU(), nn.Linear(where, what + where))
-
-    def forward(self, x: Tensor, l_t_prev: Tensor) -> Tensor:
-        return torch.relu(self.what(self.retina.foveate(x, l_t_prev)) + self.where(l_t_prev.flatten(1)))
-
-
-class CoreNetwork(nn.Module):
-    """``h_t = relu(W g_t + U h_{t-1} + b)``."""
-
-    def __init__(self, channels: int, state_channels: int) -> None:
-        super().__init__()
-        self.from_glimpse = nn.Linear(channels, state_channels)
-        self.from_state = nn.Linear(state_channels, state_channels)
-
-    def forward(self, g_t: Tensor, h_t_prev: Tensor) -> Tensor:
-        return torch.relu(self.from_glimpse(g_t) + self.from_state(h_t_prev))
 
 
 class ActionNetwork(nn.Module):
@@ -121,7 +101,8 @@ def retina(request: Request, g: int, k: int, s: int | float) -> Retina:
 
 
 def glimpse_network(request: Request, h_g: int, h_l: int, g: int, k: int, s: int | float, c: int) -> GlimpseNetwork:
-    return GlimpseNetwork(retina(request, g, k, s), k * g * g * c, h_g, h_l)
+    sensor = ByHeight(GlimpseSensor(g, scales=k, factor=s))
+    return GlimpseNetwork(sensor, k * g * g * c, what=h_g, where=h_l)
 
 
 def core_network(request: Request, input_size: int, hidden_size: int) -> CoreNetwork:
