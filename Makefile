@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 DEV := .venv/.installed-for-development
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench evidence docs clean
+.PHONY: help demo test lint format bench evidence docs pictures clean
 
 help:  ## what can be made here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,8 +40,12 @@ bench: $(DEV)  ## side-by-side timings, printed as ratios
 evidence: $(DEV)  ## evidence of one system: make evidence SYSTEM=attention-unet DATA=path
 	$(BIN)/python evidence/make.py $(SYSTEM) $(if $(DATA),--data $(DATA))
 
-docs: $(DEV)  ## pictures of the documentation, made by the code
+# The variable keeps back Material's notice of the year in which it ends, which is no warning about these pages.
+docs: $(DEV)  ## the documentation as a site: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+pictures: $(DEV)  ## pictures and tables of the documentation, made by the code
 	$(BIN)/python docs/make_pictures.py
 
 clean:  ## remove the environment and all that was made
-	rm -rf .venv build dist demo
+	rm -rf .venv build dist demo site

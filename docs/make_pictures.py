@@ -1,4 +1,4 @@
-"""Draws the pictures of README and docs from a demo, and brings their tables up to date: what ``make docs`` runs.
+"""Draws the pictures of README and docs from a demo, and brings their tables up to date: what ``make pictures`` runs.
 
 python docs/make_pictures.py [--demo DIR]
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import picture_abdomen
+import picture_foundations
 import picture_report
 import tables
 from matplotlib.cm import ScalarMappable
@@ -168,6 +169,7 @@ def main() -> None:
     _save(draw_prediction(case), "prediction.png")
     picture_abdomen.draw_abdomens(IMAGES / "abdomen.png", seed=0, cases=[2, 4, 6, 8], size="full")
     picture_report.draw_report(options.demo / "run")
+    picture_foundations.draw_all(IMAGES)
     write_shortcuts(options.demo)
     tables.write_tables()
 

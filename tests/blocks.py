@@ -15,7 +15,8 @@ from saccade.data.volume import Volume, write_volume
 from saccade.files import write_json
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((DOCS / "foundations").glob("*.md"))]
 SET_UP = ["make demo", "make test"]  # the two commands of the README that a test does not run
 _FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _STEP = (6, 6, 4)  # every so many voxels of a simulated abdomen: what is learnt from them is nothing, but quickly

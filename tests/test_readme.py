@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 import pytest
-from blocks import PAGES, ROOT, SET_UP, Block, blocks_of, make_demo, run_block
+from blocks import DOCS, PAGES, ROOT, SET_UP, Block, blocks_of, make_demo, run_block
 from pydantic import BaseModel
 
 from saccade.systems import list_systems
@@ -22,7 +22,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT).with_suffix("")))
 def test_every_block_runs_and_prints_what_stands_behind_it(
     page: Path, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -35,7 +35,7 @@ def test_every_block_runs_and_prints_what_stands_behind_it(
             assert block.output is None or printed == block.output
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT).with_suffix("")))
 def test_blocks_are_of_a_kind_that_is_run(page: Path) -> None:
     assert {block.language for block in blocks_of(page)} <= {"python", "sh", "text"}
 
@@ -66,7 +66,7 @@ def test_readme_gives_the_two_set_up_commands_first() -> None:
     assert blocks_of(README)[0] == Block("sh", "\n".join([*SET_UP, ""]), None)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT).with_suffix("")))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if target.startswith("https://"):
@@ -80,8 +80,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_index_leads_to_every_page() -> None:
-    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    assert [page.name for page in PAGES[1:] if page.name != "index.md" and f"({page.name})" not in index] == []
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    paths = [page.relative_to(DOCS).as_posix() for page in PAGES[1:] if page != DOCS / "index.md"]
+    assert [path for path in paths if f"({path})" not in index] == []
 
 
 def test_every_system_has_a_page_with_its_parameters() -> None:
