@@ -33,8 +33,26 @@ NAMES = [
 ]
 PACKAGES = {
     "attention": ["AttentionGate", "MultiAttentionGate", "SqueezeExcitation", "Tap"],
-    "networks": ["AttentionUNet", "HomeworkUNet2D", "HomeworkUNet3D", "UNet"],
-    "losses": ["dice_loss"],
+    "networks": [
+        "AGSonoNet",
+        "AlexNet",
+        "AttentionUNet",
+        "DenseNet",
+        "HomeworkUNet2D",
+        "HomeworkUNet3D",
+        "LearnToPayAttention",
+        "LeNet",
+        "NonLocalC2D",
+        "RecurrentAttentionModel",
+        "ResNet",
+        "STNClassifier",
+        "SonoNet",
+        "Subject2Vec",
+        "UNet",
+        "VGG",
+        "put_between",
+    ],
+    "losses": ["dice_loss", "heads_cross_entropy", "hybrid_loss", "subject_loss"],
     "metrics": ["dice", "hausdorff95", "precision", "recall", "surface_dice", "surface_distance"],
 }
 

@@ -7,6 +7,7 @@ from torch import nn
 from saccade import record
 from saccade.networks import Subject2Vec
 from saccade.networks.patch_coder import PatchEncoder
+from saccade.networks.subject2vec import SetAttention
 
 SMALL = {"channels": (3, 4, 6), "hidden": 5}
 MASK = torch.arange(5) < torch.tensor([[5], [2], [1]])
@@ -54,6 +55,30 @@ def test_weights_are_those_that_are_recorded_and_no_patch_weighs_e_times_another
     ratio = subject.weights[0].max() / subject.weights[0].min()
     assert 1.2 < ratio <= math.e + 1e-5
     torch.testing.assert_close(network(patches, MASK), subject.prediction)
+
+
+def test_the_maximum_is_over_patches_that_exist():
+    attention = SetAttention(4, hidden=3)
+    with torch.no_grad():
+        for parameter in attention.parameters():
+            parameter.copy_(10 * torch.rand(parameter.shape))
+    x = -1 - torch.rand(3, 5, 4)  # below the zeros of padding
+    found = attention.weights(x * MASK[..., None], MASK)
+    for i, count in enumerate((5, 2, 1)):
+        alone = attention.weights(x[[i], :count], MASK[[i], :count])
+        torch.testing.assert_close(found[[i], :, :count], alone)
+
+
+def test_padding_takes_no_part_in_batch_norm():
+    patches, means = torch.randn(3, 5, 1, 8), []
+    for value in (0.0, 100.0):
+        torch.manual_seed(0)
+        network = Subject2Vec(1, 2, spatial_dims=1, **SMALL)
+        patches[~MASK] = value
+        y = network(patches, MASK)
+        means.append((y, network.encoder[0][1].running_mean))
+    for zero, hundred in zip(*means, strict=True):
+        assert torch.equal(zero, hundred)
 
 
 def test_the_vector_is_what_the_formula_says():
