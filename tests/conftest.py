@@ -19,7 +19,7 @@ def _one_thread() -> None:
 @pytest.fixture
 def short_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """The look before training takes two steps instead of forty."""
-    monkeypatch.setattr("saccade.tasks.segmentation.check.STEPS", 2)
+    monkeypatch.setattr("saccade.tasks.check.STEPS", 2)
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +37,26 @@ def trained(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
     run = tmp_path_factory.mktemp("trained") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("saccade.tasks.segmentation.check.STEPS", 2)
+        patch.setattr("saccade.tasks.check.STEPS", 2)
         assert tiny.train(pairs, run) == 0
+    return run
+
+
+@pytest.fixture(scope="session")
+def animals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve pictures of cat and dog each, in class folders; not to be written to."""
+    import image_sets
+
+    return image_sets.class_folders(tmp_path_factory.mktemp("animals") / "set", 12)
+
+
+@pytest.fixture(scope="session")
+def classified(animals: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of resnet that has learnt `animals`; not to be written to."""
+    import image_sets
+
+    run = tmp_path_factory.mktemp("classified") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("saccade.tasks.check.STEPS", 2)
+        assert image_sets.train(animals, run, "--folds", "2", "--set", "training.epochs=6") == 0
     return run

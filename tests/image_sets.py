@@ -78,3 +78,20 @@ def idx(path: Path, array: np.ndarray) -> Path:
     content = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return path
+
+
+QUICK = {
+    "network.channels": "[4,8]", "network.blocks": "[1,1]", "training.epochs": 2, "training.batch_size": 6,
+    "training.validate_every": 1, "training.learning_rate": 2e-2, "training.precision": "32-true",
+    "training.loggers": "[csv]", "training.weight_averaging": 0.5, "augmentation.probability": 0,
+}  # fmt: skip
+
+
+def train(data: Path, out: Path, *more: str, system: str = "resnet") -> int:
+    """`saccade train` with everything small; what is given in ``more`` comes last and wins."""
+    from saccade.cli.main import main
+
+    own = ":" in system
+    settings = {name: value for name, value in QUICK.items() if not own or not name.startswith("network.")}
+    words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    return main(["train", system, "--data", str(data), "--out", str(out), "--preset", "tiny", *words, *more])

@@ -32,7 +32,7 @@ def _train(data: Path, run: Path, name: str, count: str, more: tuple[str, ...]) 
     import torch
 
     from saccade.cli.main import main
-    from saccade.tasks.segmentation import check
+    from saccade.tasks import check
     from saccade.tasks.segmentation.module import SegmentationModule
 
     torch.set_num_threads(1)

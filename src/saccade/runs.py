@@ -7,27 +7,27 @@ from typing import Any
 import torch
 from torch import distributed
 
-from saccade.data.layouts import Case, Dataset
 from saccade.errors import InputError, unknown_name
 from saccade.files import check_folder, read_json, write_json
 from saccade.systems import find_implementation, is_own
+from saccade.tasks import begin
 from saccade.tasks.backends import exported_network
+from saccade.tasks.classification.predictor import ClassificationPredictor
+from saccade.tasks.config import SIZES, RunConfig
 from saccade.tasks.devices import Devices, join, rank_of_process, together
+from saccade.tasks.extend import extend as extend_config
+from saccade.tasks.fitting import Job, Say
 from saccade.tasks.initialise import initialise
 from saccade.tasks.parameters import freeze, rate_groups
 from saccade.tasks.run_folder import holds_something, must_be_empty, working_in
-from saccade.tasks.segmentation import begin
-from saccade.tasks.segmentation.config import SegmentationConfig
-from saccade.tasks.segmentation.extend import extend as extend_config
-from saccade.tasks.segmentation.held_out import Say
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
-from saccade.tasks.segmentation.train import Job, fit, train_segmentation
-from saccade.tasks.segmentation.weights import load_weights, read_checkpoint
 from saccade.tasks.settings import merge, read_yaml
+from saccade.tasks.task import Task, find_task, task_of
+from saccade.tasks.weights import load_weights, read_checkpoint
 
 FORMAT = 1
 SECTIONS = ("training", "augmentation", "inference", "data", "network")
-Predictor = SegmentationPredictor
+Predictor = SegmentationPredictor | ClassificationPredictor
 
 
 def train(
@@ -43,13 +43,14 @@ def train(
     devices: int = 1,
     nodes: int = 1,
     accelerator: str = "auto",
+    task: str | None = None,
     **settings: Any,
 ) -> Predictor:
     """Train a system on a folder of data.
 
     Args:
         system: A name of `saccade.list_systems`, or ``package.module:Network`` for a network of your own.
-        data: The data set's folder, in any layout that ``saccade data check`` knows.
+        data: The data set's folder or file, in any layout that ``saccade data check`` knows.
         out: The run's folder; made, and refused if it already holds something (unless ``resume``).
         preset: ``default`` (decided from the data), ``tiny`` or ``paper``.
         fold: Which part is held out for validation.
@@ -59,6 +60,7 @@ def train(
         devices: Processes on each machine that train together: GPUs, or shares of the CPU's cores.
         nodes: Machines; with several, torchrun or srun starts the processes.
         accelerator: ``auto`` (a GPU where there is one), ``cpu``, ``gpu`` or ``mps``.
+        task: ``segmentation`` or ``classification``, for a network of your own on data that do not tell.
         settings: Anything in ``config.yaml``: a section with nested values (``training={"epochs": 5}``) or the name of
             one setting (``epochs=5``), and ``label_names`` (value to name) for data that have none.
 
@@ -78,8 +80,9 @@ def train(
         resume=resume,
         extend=extend,
         devices=Devices(accelerator, devices, nodes),
-        overrides=_sort_settings(settings),
+        overrides=_sort_settings(settings, task_of(system, data, task)),
         say=lambda text: None,
+        task=task,
     )
 
 
@@ -95,6 +98,7 @@ def start_run(
     say: Say,
     extend: int | str | None = None,
     devices: Devices | None = None,
+    task: str | None = None,
 ) -> Predictor:
     """What `train` does, with nested overrides and a voice; ``split`` is (fold, folds) or names the cases."""
     devices = devices or Devices()
@@ -104,14 +108,17 @@ def start_run(
     for section in SECTIONS:
         if not isinstance(overrides.get(section, {}), Mapping):
             raise InputError(f"{system}: {section}: must hold named settings, got {overrides[section]!r}.")
-    implementation = begin.implementation_of(system, preset, overrides.get("network", {}))
+    kind = task_of(system, data, task)
+    implementation = begin.implementation_of(system, preset, overrides.get("network", {}), kind)
+    does = find_task(kind)
     check_folder(run)
     going_on = resume or extend is not None
     checkpoint = None
+    config: Any
     if going_on:
         config = _resumed_config(run, system, overrides)
-        dataset = begin.open_dataset(data, config.data.label_names)
-        train_cases, held_out = _resumed_split(run, dataset)
+        dataset = does.open_dataset(data, config.data.model_dump())
+        train_cases, held_out = _resumed_split(run, dataset, does)
         if (run / "last.ckpt").is_file():  # else it was stopped before its first epoch was done, and begins anew
             checkpoint = read_checkpoint(run / "last.ckpt")
         if extend is not None:
@@ -121,12 +128,12 @@ def start_run(
     else:
         if holds_something(run):
             raise must_be_empty(run)
-        dataset = begin.open_dataset(data, overrides.get("data", {}).get("label_names"))
+        dataset = does.open_dataset(data, overrides.get("data", {}))
         if isinstance(split, begin.Split):
-            train_cases, held_out = begin.split_cases(dataset, split)
+            train_cases, held_out = does.split_cases(dataset, split)
         else:
-            train_cases, held_out = begin.choose_split(dataset, fold=split[0], folds=split[1])
-        config = begin.plan(
+            train_cases, held_out = does.choose_split(dataset, fold=split[0], folds=split[1])
+        config = does.plan(
             system,
             dataset,
             train_cases,
@@ -144,7 +151,7 @@ def start_run(
     freeze(network, config.training.freeze)
     rate_groups(network, config.training.rates)
     say(f"data   {len(train_cases)} cases to train on, {len(held_out)} held out; {dataset.layout}")
-    say(f"plan   spacing {config.data.spacing_mm} mm, patch {config.data.patch_size}, {config.data.intensity.kind}")
+    say(f"plan   {does.plan_line(config)}")
     say(f"net    {config.system}, {_count(network)}")
     initialisation = None
     if checkpoint is None and config.training.init_from is not None:
@@ -152,7 +159,8 @@ def start_run(
         say(f"init   {initialisation.line()}")
     with working_in(run, fresh=not going_on):
         if not going_on:
-            begin.describe_run(config, run, train_cases, held_out, devices)
+            files = {case.id: does.describe_case(case) for case in (*train_cases, *held_out)}
+            begin.describe_run(config, run, train_cases, held_out, devices, files=files)
         elif extend is not None:
             config.write(run / "config.yaml")
             limit = config.training.max_seconds
@@ -161,7 +169,8 @@ def start_run(
         if initialisation is not None:
             write_json(run / "init.json", initialisation.content())
         job = Job(config, run, train_cases, held_out, resume=checkpoint is not None)
-        return train_segmentation(job, network, devices=devices, say=say)
+        made: Predictor = does.train(job, network, devices=devices, say=say)
+        return made
 
 
 def follow() -> None:
@@ -174,7 +183,7 @@ def _take_part(devices: Devices, rank: int) -> None:
     with together(devices) as job:
         network = make_network(job.config)  # the first process's weights come when training begins
         freeze(network, job.config.training.freeze)
-        fit(job, network, devices=devices, rank=rank, say=lambda text: None)
+        find_task(job.config.task).fit(job, network, devices=devices, rank=rank, say=lambda text: None)
 
 
 def load(run: Path | str, *, device: str = "cpu", system: str | None = None, backend: str = "torch") -> Predictor:
@@ -203,12 +212,26 @@ def load(run: Path | str, *, device: str = "cpu", system: str | None = None, bac
     if backend != "torch":
         if device != "cpu":
             raise InputError(f"predict: {backend} works on the processor here, got device {device}. Use cpu, or torch.")
-        return SegmentationPredictor(exported_network(run / "export", run / "model.safetensors", backend), config)
-    network = load_weights(make_network(config), run / "model.safetensors")
-    return SegmentationPredictor(network, config, device=device)
+        network = exported_network(run / "export", run / "model.safetensors", backend)
+    else:
+        network = load_weights(make_network(config), run / "model.safetensors")
+    made: Predictor = find_task(config.task).make_predictor(network, config, run, device=device)
+    return made
 
 
-def _with_system(config: SegmentationConfig, run: Path, system: str | None) -> SegmentationConfig:
+def load_segmentation(run: Path | str, *, device: str = "cpu", system: str | None = None) -> SegmentationPredictor:
+    """As `load`, for what works with label maps alone.
+
+    Raises:
+        InputError: If the run is one of another task, too.
+    """
+    predictor = load(run, device=device, system=system)
+    if isinstance(predictor, ClassificationPredictor):
+        raise InputError(f"{run}: must be a run of a segmentation, is one of a {predictor.config.task}.")
+    return predictor
+
+
+def _with_system(config: RunConfig, run: Path, system: str | None) -> RunConfig:
     """The configuration with the network that the caller trusts."""
     if not is_own(config.system):
         if system not in (None, config.system):
@@ -222,8 +245,8 @@ def _with_system(config: SegmentationConfig, run: Path, system: str | None) -> S
     return config.model_copy(update={"system": system})
 
 
-def read_config(run: Path) -> SegmentationConfig:
-    """A run's config.yaml, checked."""
+def read_config(run: Path) -> Any:
+    """A run's config.yaml, checked: the configuration of its task."""
     path = run / "config.yaml"
     if not path.is_file():
         raise InputError(f"{run}: is not a run, there is no config.yaml in it.")
@@ -232,13 +255,13 @@ def read_config(run: Path) -> SegmentationConfig:
         raise InputError(
             f"{path}: must be of format version {FORMAT}, got {values.get('version')!r}. Train the run again."
         )
-    return SegmentationConfig.parse(values, str(path))
+    return find_task(str(values.get("task", "segmentation"))).Config.parse(values, str(path))
 
 
-def make_network(config: SegmentationConfig) -> torch.nn.Module:
+def make_network(config: Any) -> torch.nn.Module:
     """The network of a configuration, its first weights drawn from the run's seed."""
-    module = find_implementation(config.system, config.network)
-    sizes = {"in_channels": config.data.channels, "out_channels": len(config.classes)}
+    module = find_implementation(config.system, config.network, config.task)
+    sizes = dict(zip(SIZES, find_task(config.task).sizes(config), strict=True))
     try:
         settings = module.Network.parse(merge(config.network, sizes), f"{config.system}: network")
         with torch.random.fork_rng():
@@ -253,14 +276,14 @@ def _count(network: torch.nn.Module) -> str:
     return f"{every:,} parameters" + (f", {trained:,} of them trained" if trained < every else "")
 
 
-def _resumed_config(run: Path, system: str, overrides: Mapping[str, Any]) -> SegmentationConfig:
+def _resumed_config(run: Path, system: str, overrides: Mapping[str, Any]) -> Any:
     """A run's own configuration; settings given again must say the same."""
     if not any((run / name).is_file() for name in ("last.ckpt", "config.yaml")):
         raise InputError(f"{run}: nothing to resume, there is no last.ckpt.")
     config = read_config(run)
     if config.system != system:
         raise InputError(f"{run}: is a run of {config.system}, cannot be resumed as {system}.")
-    given = SegmentationConfig.parse(merge(config.model_dump(), overrides), system)
+    given = type(config).parse(merge(config.model_dump(), overrides), system)
     before, after = config.model_dump(mode="json"), given.model_dump(mode="json")
     changed = [
         f"{part}.{name}" for part in SECTIONS for name in after[part] if after[part][name] != before[part].get(name)
@@ -272,19 +295,20 @@ def _resumed_config(run: Path, system: str, overrides: Mapping[str, Any]) -> Seg
     return config
 
 
-def _resumed_split(run: Path, dataset: Dataset) -> tuple[list[Case], list[Case]]:
+def _resumed_split(run: Path, dataset: Any, does: Task) -> tuple[list[Any], list[Any]]:
     """The cases a run was begun with, and proof that their files are still the same."""
     split = read_json(run / "splits.json")
     train, held_out = ([dataset.case(name) for name in split[part]] for part in ("train", "validation"))
     for case in (*train, *held_out):
-        if begin.hash_files(case) != split["files"][case.id]["sha256"]:
+        if does.describe_case(case)["sha256"] != split["files"][case.id]["sha256"]:
             raise InputError(f"case {case.id}: its files are not those that the run in {run} began with. Train again.")
     return train, held_out
 
 
-def _sort_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _sort_settings(settings: Mapping[str, Any], task: str) -> dict[str, Any]:
     """Put settings given by their bare name into their sections."""
-    fields = {section: SegmentationConfig.model_fields[section].annotation for section in SECTIONS[:-1]}
+    config = find_task(task).Config
+    fields = {section: config.model_fields[section].annotation for section in SECTIONS[:-1]}
     homes = {name: section for section, model in fields.items() for name in model.model_fields}  # type: ignore[union-attr]
     nested: dict[str, Any] = {}
     for name, value in settings.items():

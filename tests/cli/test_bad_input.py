@@ -12,6 +12,7 @@ import torch
 from tiny import AFFINE, SHAPE, blob, files, make_pairs, save, train
 
 from saccade.cli.main import main
+from saccade.systems import SYSTEMS
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
 
 pytestmark = pytest.mark.usefixtures("short_check")
@@ -64,8 +65,7 @@ def test_systems_presets_and_settings(fails, pairs, tmp_path) -> None:
     out = tmp_path / "run"
     where = ("--data", pairs, "--out", out)
     assert fails(2, "train", "atention-unet", *where) == (
-        "saccade: unknown system 'atention-unet'. Did you mean 'attention-unet'? "
-        "Known: attention-unet, unet, homework-unet-2d, homework-unet-3d."
+        f"saccade: unknown system 'atention-unet'. Did you mean 'attention-unet'? Known: {', '.join(SYSTEMS)}."
     )
     assert fails(2, "train", "unet", *where, "--preset", "tiney") == (
         "unet: unknown preset 'tiney'. Did you mean 'tiny'? Known: default, paper, tiny."

@@ -11,7 +11,7 @@ from fake_study import BOTH, SMALL
 def in_this_process(patch: pytest.MonkeyPatch) -> None:
     """Trainings start without a process of their own, and their check is short."""
     patch.setattr("saccade.study.compare_runs.alone", lambda function, job, say: function(job, say))
-    patch.setattr("saccade.tasks.segmentation.check.STEPS", 2)
+    patch.setattr("saccade.tasks.check.STEPS", 2)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from saccade.study.compare_runs import TransferJob, transfer
 from saccade.study.compare_tables import study_tables
 from saccade.study.protocols import plan_protocol
 from saccade.study.protocols_paper import paper_figures, paper_organ
-from saccade.tasks.segmentation.begin import Split
+from saccade.tasks.begin import Split
 
 
 def dataset(count: int, names: dict[int, str] | None = None, root: str = "here") -> Dataset:
@@ -200,7 +200,7 @@ def test_organs_are_carried_over_by_name(hospitals, trained, tmp_path, monkeypat
     _, here = hospitals
     config = read_config(trained)
     config = config.model_copy(update={"data": config.data.model_copy(update={"label_names": {1: "ball"}})})
-    monkeypatch.setattr("saccade.study.compare_runs.load", lambda run, **options: Threshold(config))
+    monkeypatch.setattr("saccade.study.compare_runs.load_segmentation", lambda run, **options: Threshold(config))
     ids = tuple(case.id for case in find_dataset(here).labelled())
     job = TransferJob("unet", trained, here, Split(ids[:2], ids[2:]), {3: "ball"}, tmp_path / "BFT")
     transfer(job)

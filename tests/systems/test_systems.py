@@ -25,9 +25,9 @@ def test_the_table() -> None:
     systems = saccade.list_systems()
     assert [system.name for system in systems][:4] == list(SMALL)
     for system in systems:
-        assert system.task == "segmentation"
+        assert system.task == "segmentation" or system.name not in SMALL
         assert system.summary
-        assert "arXiv:" in system.paper
+        assert "arXiv:" in system.paper or "doi:" in system.paper
         assert system.control != system.name
         assert find_system(system.name) is SYSTEMS[system.name]
 
@@ -83,7 +83,7 @@ def test_the_paper_is_the_paper() -> None:
     ("name", "given", "message"),
     [
         ("unt", {}, "saccade: unknown system 'unt'. Did you mean 'unet'? "
-         "Known: attention-unet, unet, homework-unet-2d, homework-unet-3d."),
+         f"Known: {', '.join(SYSTEMS)}."),
         ("homework-unet-2d", {"widht": 3}, "homework-unet-2d: unknown setting 'widht'. Did you mean 'width'? "
          "Known: in_channels, out_channels, width."),
         ("unet", {"out_channels": 0}, "unet: out_channels: Input should be greater than or equal to 1, got 0."),

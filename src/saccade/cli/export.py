@@ -16,8 +16,8 @@ def export(
 ) -> None:
     """Write a run's network in another tool's format, with its preparation beside it (config.yaml).
 
-    The network takes a batch of prepared patches and gives the scores of all classes. What `saccade predict --backend`
-    needs is written into the run's own folder.
+    The network takes a batch of prepared patches or images and gives the scores of all classes. What `saccade
+    predict --backend` needs is written into the run's own folder.
 
     Example: saccade export run --format openvino
 
@@ -30,8 +30,6 @@ def export(
     folder = run / "export" if out is None else out
     check_folder(folder)
     predictor = load(run, system=system)
-    data = predictor.config.data
-    space = data.patch_size[:2] if data.patch_size[2] == 1 else data.patch_size
-    path = export_run(predictor.network, (data.channels, *space), run / "model.safetensors", folder, format)
+    path = export_run(predictor.network, predictor.input_shape, run / "model.safetensors", folder, format)
     write_text(folder / "config.yaml", (run / "config.yaml").read_text(encoding="utf-8"))
     typer.echo(str(path))

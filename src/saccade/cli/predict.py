@@ -1,15 +1,23 @@
-"""`saccade predict`: labels, attention maps, probabilities and volumes of scans."""
+"""`saccade predict`: labels, attention maps, probabilities and volumes of scans; classes and numbers of images."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from saccade.errors import InputError
+
+if TYPE_CHECKING:
+    from saccade.tasks.segmentation.predictor import SegmentationPredictor
 
 
 def predict(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    inputs: Annotated[list[Path], typer.Argument(help="Scans, DICOM folders, or folders of scans.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for <case>.nii.gz, volumes.csv and label descriptions.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Scans, DICOM folders, images, or folders of them.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Folder for <case>.nii.gz, volumes.csv and label descriptions, or predictions.csv."),
+    ],
     attention: Annotated[
         bool, typer.Option("--attention", help="Also write each gate's map on the scan's grid.")
     ] = False,
@@ -50,18 +58,22 @@ def predict(
         str, typer.Option("--backend", help="torch, or onnx or openvino with what `saccade export` made.")
     ] = "torch",
 ) -> None:
-    """Segment scans; results lie on each scan's own grid.
+    """Segment scans: results lie on each scan's own grid. Of a classification or regression: predictions.csv.
 
-    Scans that are finished in --out are skipped, so a stopped command is continued by giving it again. Several commands
+    What is finished in --out is skipped, so a stopped command is continued by giving it again. Several commands
     at once, or torchrun, share the scans out.
 
     Example: saccade predict run scan.nii.gz dicom_folder/ --out predictions --attention
+
+    Classes: saccade predict run new_images/ one.png --out predictions
     """
     from saccade.cli.bar import progress_bar
+    from saccade.cli.predict_targets import predict_targets, refuse_options
     from saccade.cli.processes import device_of_process, share_of_process
     from saccade.cli.size import parse_size
     from saccade.files import check_folder
     from saccade.runs import load
+    from saccade.tasks.classification.predictor import ClassificationPredictor
     from saccade.tasks.segmentation.cleanup import choose_clean_up
     from saccade.tasks.segmentation.ensemble import ensemble_of
     from saccade.tasks.segmentation.output import Wanted, find_scans, predict_scans
@@ -75,10 +87,20 @@ def predict(
         changes["overlap"] = overlap
     place = device_of_process(device)
     predictor = load(run, device=place, system=system, backend=backend).with_inference(changes)
+    if isinstance(predictor, ClassificationPredictor):
+        given = {"--attention": attention, "--probabilities": probabilities, "--uncertainty": uncertainty,
+                 "--ensemble": ensemble, "--clean-up": clean_up, "--dicom-seg": dicom_seg,
+                 "--max-memory": max_memory}  # fmt: skip
+        refuse_options(given)
+        typer.echo(predict_targets(predictor, inputs, out, overwrite=overwrite))
+        return
     if ensemble:
-        others = [
-            load(other, device=place, system=system, backend=backend).with_inference(changes) for other in ensemble
-        ]
+        others: list[SegmentationPredictor] = []
+        for other in ensemble:
+            opened = load(other, device=place, system=system, backend=backend)
+            if isinstance(opened, ClassificationPredictor):
+                raise InputError(f"{other}: must be a run of a segmentation, is one of a classification.")
+            others.append(opened.with_inference(changes))
         predictor = ensemble_of([predictor, *others])
     scans = find_scans(inputs, apart_from=out)
     with progress_bar() as bar:
@@ -107,8 +129,6 @@ def predict(
 
 
 def _axes(text: str) -> list[int]:
-    from saccade.errors import InputError
-
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not set(parts) <= {"0", "1", "2"} or len(set(parts)) < len(parts):
         raise InputError(f"--mirror: must be different axes out of 0, 1 and 2, separated by commas, got '{text}'.")

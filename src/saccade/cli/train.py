@@ -1,4 +1,4 @@
-"""`saccade train`: from a folder of labelled scans to a run."""
+"""`saccade train`: from labelled scans, or images with targets, to a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ def train(
         str, typer.Argument(help="A system, see `saccade systems`; or your own network: package.module:Network.")
     ],
     data: Annotated[
-        Path, typer.Option("--data", help="Folder of the data set; any layout `saccade data check` knows.")
+        Path, typer.Option("--data", help="Folder or file of the data set; any layout `saccade data check` knows.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run; new or empty.")],
     config: Annotated[
@@ -38,6 +38,12 @@ def train(
     ] = 1,
     nodes: Annotated[int, typer.Option("--nodes", help="Machines; torchrun or srun starts the processes.")] = 1,
     accelerator: Annotated[str, typer.Option("--accelerator", help="auto, cpu, gpu or mps.")] = "auto",
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task", help="segmentation or classification; for your own network, where the data do not tell."
+        ),
+    ] = None,
     fold: Annotated[int, typer.Option("--fold", help="Which part is held out.")] = 0,
     folds: Annotated[int, typer.Option("--folds", help="How many parts there are.", min=2)] = 5,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
@@ -50,6 +56,8 @@ def train(
     Example: saccade train attention-unet --data abdomens --out run --preset tiny --set training.max_seconds=180
 
     Example: saccade train attention-unet --data abdomens --out second --init-from unet_run --freeze 'encoder.*'
+
+    Classes or numbers: saccade train resnet --data xrays --out run --set data.columns=[projection]
     """
     from saccade.data.layout_labels import parse_label_names, read_label_names
     from saccade.runs import start_run
@@ -60,7 +68,7 @@ def train(
     for key in ("version", "task", "system", "preset"):
         given.pop(key, None)
     if isinstance(given.get("data"), dict):
-        for key in ("root", "labelled"):  # the data set says it
+        for key in ("root", "labelled", "target_mean", "target_std"):  # the data set says it
             given["data"].pop(key, None)
         if "label_names" in given["data"]:  # a run's config.yaml has the values as text
             given["data"]["label_names"] = parse_label_names(str(config), given["data"]["label_names"])
@@ -82,5 +90,6 @@ def train(
         devices=Devices(accelerator, devices, nodes),
         overrides=overrides,
         say=lambda line: typer.echo(line, err=True),
+        task=task,
     )
     typer.echo(f"{out}")

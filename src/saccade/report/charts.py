@@ -1,6 +1,7 @@
 """Training curves as lines that the template draws."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 CHARTS = (("Loss", "loss"), ("Dice", "dice"), ("Learning rate", "learning_rate"))  # title, how its columns end
@@ -25,11 +26,11 @@ class Chart:
     y_ticks: list[tuple[float, str]]
 
 
-def draw_charts(rows: list[dict[str, float]]) -> list[Chart]:
-    """One chart per group of columns that has a finite value; rows of the same epoch are averaged."""
+def draw_charts(rows: list[dict[str, float]], charts_of: Sequence[tuple[str, str]] = CHARTS) -> list[Chart]:
+    """One chart per group of columns (title, how they end) that has a finite value; rows of an epoch are averaged."""
     charts = []
     epochs = [row["epoch"] for row in rows if math.isfinite(row.get("epoch", math.nan))]
-    for title, ending in CHARTS:
+    for title, ending in charts_of:
         names = sorted({name for row in rows for name in row if name.endswith(ending)})
         series = {name: points for name in names if (points := _series(rows, name))}
         if series:

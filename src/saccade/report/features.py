@@ -44,10 +44,10 @@ def open_network(path: Path, run: Run, notices: list[str]) -> "SegmentationPredi
         notices.append(f"{run.name}/model.safetensors is missing: no features before and after the gates.")
         return None
     from saccade.explain.activations import gates_of  # torch comes with it
-    from saccade.runs import load
+    from saccade.runs import load_segmentation
 
     try:
-        predictor = load(path)
+        predictor = load_segmentation(path)
     except (SaccadeError, OSError) as error:
         notices.append(f"Features before and after the gates: {error}")
         return None

@@ -86,27 +86,32 @@ def gather(run: Path) -> Run:
     Raises:
         InputError: If there is no such folder, or it has no readable ``config.yaml``.
     """
-    config, text = _read_config(run)
+    config, text = read_run_config(run)
     notices: list[str] = []
-    splits = _optional(run / "splits.json", notices)
-    metrics = _optional(run / "validation" / "metrics.json", notices)
-    data = _mapping(config.get("data"))
+    splits = read_optional(run / "splits.json", notices)
+    metrics = read_optional(run / "validation" / "metrics.json", notices)
+    data = as_mapping(config.get("data"))
     return Run(
         name=run.resolve().name,
         config=config,
         config_text=text,
-        summary=_optional(run / "summary.json", notices),
-        environment=_optional(run / "environment.json", notices),
+        summary=read_optional(run / "summary.json", notices),
+        environment=read_optional(run / "environment.json", notices),
         splits=splits,
-        curves=_read_curves(run / "metrics.csv", notices),
-        organs={str(k): _mapping(v) for k, v in _mapping(metrics.get("summary")).items()},
-        cases=_find_cases(run / "validation", _mapping(metrics.get("cases")), splits, data, notices),
-        labels={int(k): str(v) for k, v in _mapping(data.get("label_names")).items() if str(k).isdecimal()},
+        curves=read_curves(run / "metrics.csv", notices),
+        organs={str(k): as_mapping(v) for k, v in as_mapping(metrics.get("summary")).items()},
+        cases=_find_cases(run / "validation", as_mapping(metrics.get("cases")), splits, data, notices),
+        labels={int(k): str(v) for k, v in as_mapping(data.get("label_names")).items() if str(k).isdecimal()},
         notices=notices,
     )
 
 
-def _read_config(run: Path) -> tuple[dict[str, Any], str]:
+def read_run_config(run: Path) -> tuple[dict[str, Any], str]:
+    """A run's ``config.yaml`` as values and as text.
+
+    Raises:
+        InputError: If there is no such folder, or it has no readable ``config.yaml``.
+    """
     if not run.is_dir():
         raise InputError(f"report: {run} must be the folder of a run, but there is no such folder.")
     path = run / "config.yaml"
@@ -123,7 +128,8 @@ def _read_config(run: Path) -> tuple[dict[str, Any], str]:
     return config, text
 
 
-def _optional(path: Path, notices: list[str]) -> dict[str, Any]:
+def read_optional(path: Path, notices: list[str]) -> dict[str, Any]:
+    """The values of a JSON file by name; a notice and none where it cannot be read."""
     if not path.is_file():
         notices.append(f"{path.parent.name}/{path.name} is missing.")
         return {}
@@ -134,10 +140,11 @@ def _optional(path: Path, notices: list[str]) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         notices.append(f"{path.parent.name}/{path.name} must hold values by name, got {type(content).__name__}.")
-    return _mapping(content)
+    return as_mapping(content)
 
 
-def _read_curves(path: Path, notices: list[str]) -> list[dict[str, float]]:
+def read_curves(path: Path, notices: list[str]) -> list[dict[str, float]]:
+    """The rows of a ``metrics.csv``; a notice and none where it cannot be read."""
     if not path.is_file():
         notices.append(f"{path.parent.name}/{path.name} is missing: no training curves.")
         return []
@@ -166,7 +173,7 @@ def _find_cases(
     locate = _locator(splits, str(data.get("root", "")))
     cases = []
     for name in names:
-        organs = {str(k): _mapping(v) for k, v in _mapping(scores.get(name)).items()}
+        organs = {str(k): as_mapping(v) for k, v in as_mapping(scores.get(name)).items()}
         cases.append(Case(name, organs, predictions.get(name), locate(name), truths.get(name), attention[name]))
     _say_what_is_gone(cases, notices)
     return sorted(cases, key=lambda case: (case.mean_dice is None, case.mean_dice or 0.0, case.name))
@@ -205,7 +212,7 @@ def _attention_files(folder: Path, names: list[str]) -> dict[str, dict[str, Path
 
 def _locator(splits: dict[str, Any], root: str) -> Callable[[str], Source | None]:
     """Where a case's scan and truth are: as the data's layout says, else as the splits say, else nowhere."""
-    files = _mapping(splits.get("files"))
+    files = as_mapping(splits.get("files"))
     try:
         dataset = find_dataset(root) if root else None
     except InputError:
@@ -215,7 +222,7 @@ def _locator(splits: dict[str, Any], root: str) -> Callable[[str], Source | None
     def locate(name: str) -> Source | None:
         if name in known:
             return known[name]
-        entry = _mapping(files.get(name))
+        entry = as_mapping(files.get(name))
         images = entry.get("image") or []
         found = [_existing(path, root) for path in (images if isinstance(images, list) else [images])]
         if not found or None in found:
@@ -230,7 +237,8 @@ def _existing(path: Any, root: str) -> Path | None:
     return next((candidate for candidate in candidates if candidate.exists()), None)
 
 
-def _mapping(value: Any) -> dict[Any, Any]:
+def as_mapping(value: Any) -> dict[Any, Any]:
+    """Values by name, none where it is something else."""
     return value if isinstance(value, dict) else {}
 
 

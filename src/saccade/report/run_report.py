@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import math
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from saccade.files import write_text
 from saccade.report import boxes, charts
 from saccade.report.epochs import draw_epochs
 from saccade.report.features import SHARE, draw_features, open_network
-from saccade.report.gather import Run, gather
+from saccade.report.gather import gather, read_run_config
 from saccade.report.scenes import MAP_LARGEST
 from saccade.report.viewer import build_viewer
 
@@ -41,8 +42,8 @@ def write_report(
     Args:
         run: The run's folder.
         out: The file to write; default ``report.html`` in the run.
-        cases: How many cases are shown in the viewer, the worst ones; default as many as fit. Scores are always those
-            of all.
+        cases: How many cases are shown in the viewer, the worst ones; default as many as fit (of a classification 60
+            images). Scores are always those of all.
         max_megabytes: For the scans in the page, and what a network's gates made of them. A scan gets a tenth of it, or
             more when there are fewer cases, and is shown as finely as that allows.
 
@@ -60,6 +61,11 @@ def write_report(
         raise InputError(f"report: the number of cases shown must be 0 or more, got {cases}.")
     if not max_megabytes > 0:
         raise InputError(f"report: the size of the page must be above 0 megabytes, got {max_megabytes:g}.")
+    if read_run_config(run)[0].get("task") == "classification":
+        from saccade.report.target_report import render_targets
+
+        write_text(out, render_targets(run, cases=cases))
+        return out
     record = gather(run)
     room = max_megabytes * 1e6
     network = open_network(run, record, record.notices) if cases != 0 else None
@@ -68,11 +74,11 @@ def write_report(
         draw_features(network, record, viewer.entries, SHARE * room, record.notices) if network is not None else []
     )
     script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("slices.js", "viewer.js"))
-    page = _template().render(
+    page = page_template("run.html.j2").render(
         run=record,
         title=str(record.config.get("system", "Run")),
         fallback=record.summary.get("mean_dice", record.summary.get("score")),
-        facts=_facts(record.summary),
+        facts=facts_of(record.summary, ("mean dice", "score")),
         metrics=[entry for entry in METRICS if any(entry[0] in cells for cells in record.organs.values())],
         plots=boxes.draw_boxes(record),
         boxes_frame=boxes.FRAME,
@@ -85,7 +91,7 @@ def write_report(
         shown={entry["name"]: number for number, entry in enumerate(viewer.entries)},
         left_out=len(viewer.notices) < len(record.cases),
         map_largest=MAP_LARGEST,
-        splits=_split_rows(record),
+        splits=split_rows(record.splits),
         version=version("saccade"),
         style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
@@ -100,13 +106,14 @@ def _hash(script: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}"
 
 
-def _template() -> Any:
+def page_template(name: str) -> Any:
+    """A template in which every value is escaped and a missing one is an error."""
     # autoescape must be said: by default it is decided from the file's suffix, and names come from the user's files
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters.update(show=show, fixed=fixed, nested=nested)
-    return environment.get_template("run.html.j2")
+    return environment.get_template(name)
 
 
 def show(value: Any) -> str:
@@ -137,12 +144,12 @@ def nested(value: Any) -> str:
     return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)).strip()
 
 
-def _facts(summary: dict[str, Any]) -> list[tuple[str, Any]]:
+def facts_of(summary: dict[str, Any], left_out: Collection[str]) -> list[tuple[str, Any]]:
     """The plain entries of a summary under readable names; those of the page's heading are left out."""
     facts: list[tuple[str, Any]] = []
     for key, value in summary.items():
         name = str(key).replace("_", " ")
-        if name in ("system", "preset", "mean dice", "score") or not isinstance(value, str | int | float):
+        if name in ("system", "preset", *left_out) or not isinstance(value, str | int | float):
             continue
         if name.endswith(" bytes") and isinstance(value, int | float):
             facts.append((name.removesuffix(" bytes"), f"{show(float(value) / 1e6)} MB"))
@@ -154,11 +161,11 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, Any]]:
     return facts
 
 
-def _split_rows(run: Run) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def split_rows(splits: dict[str, Any]) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Case, its part and (file, hash) pairs, for every case named in the splits."""
-    files = run.splits.get("files")
+    files = splits.get("files")
     rows = []
-    for part, names in run.splits.items():
+    for part, names in splits.items():
         if part == "files" or not isinstance(names, list):
             continue
         for name in map(str, names):

@@ -8,7 +8,7 @@ from saccade.data.layouts import Case, Dataset
 from saccade.data.splits import make_folds
 from saccade.errors import InputError
 from saccade.systems import find_system, is_own
-from saccade.tasks.segmentation.begin import Split
+from saccade.tasks.begin import Split
 
 DATA = "data"  # how a study calls the data set that its scores are about
 

@@ -11,12 +11,13 @@ from saccade.data.layouts import load_case
 from saccade.data.volume import write_volume
 from saccade.errors import InputError
 from saccade.files import write_json
-from saccade.runs import load, read_config, start_run
+from saccade.runs import load_segmentation, read_config, start_run
 from saccade.study.compare_plan import Plan, Train, Transfer
 from saccade.study.compare_process import alone
 from saccade.systems import is_own
+from saccade.tasks.begin import Split
 from saccade.tasks.devices import Devices
-from saccade.tasks.segmentation.begin import Split, open_dataset, split_cases
+from saccade.tasks.segmentation.begin import open_dataset, split_cases
 from saccade.tasks.segmentation.evaluate import evaluate_folders
 from saccade.tasks.settings import merge
 
@@ -90,7 +91,7 @@ def transfer(job: TransferJob) -> None:
         InputError: If a case cannot be read.
     """
     own = job.system if is_own(job.system) else None
-    predictor = load(job.run, device=Devices().kind, system=own)
+    predictor = load_segmentation(job.run, device=Devices().kind, system=own)
     values = {name: value for value, name in job.label_names.items()}
     meant = np.zeros(max(predictor.config.classes) + 1, np.uint16)
     for value, name in predictor.config.data.label_names.items():

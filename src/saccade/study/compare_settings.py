@@ -5,7 +5,8 @@ from typing import Any
 
 from saccade.errors import InputError, unknown_name
 from saccade.runs import SECTIONS
-from saccade.tasks.segmentation import begin
+from saccade.systems import find_system, is_own
+from saccade.tasks import begin
 from saccade.tasks.segmentation.config import Augmentation, Inference, Training
 from saccade.tasks.settings import merge
 
@@ -31,6 +32,12 @@ def check_settings(systems: Sequence[str], preset: str, settings: Mapping[str, A
         raise InputError("compare: must have at least one system.")
     if twice := [system for system in dict.fromkeys(systems) if systems.count(system) > 1]:
         raise InputError(f"compare: each system must be named once, got {twice[0]} again.")
+    for system in systems:
+        if not is_own(system) and find_system(system).task != "segmentation":
+            raise InputError(
+                f"compare: {system} gives no label maps. Train each and hold their tables against each other: "
+                "saccade evaluate A/validation/predictions.csv TRUTH --against B/validation/predictions.csv --out FILE."
+            )
     for name, values in settings.items():
         if name not in SECTIONS:
             raise unknown_name("compare", "section", name, list(SECTIONS))

@@ -10,7 +10,7 @@ from saccade.data.synthetic.abdomen import make_abdomen
 from saccade.errors import RunError
 from saccade.files import write_json, write_text
 from saccade.report import write_report
-from saccade.runs import load, start_run
+from saccade.runs import load_segmentation, start_run
 from saccade.tasks.segmentation.evaluate import evaluate_folders
 from saccade.tasks.segmentation.output import find_scans, predict_scans
 from saccade.workers import cores
@@ -62,7 +62,7 @@ def run_demo(out: Path, *, seed: int, seconds: float, say: Callable[[str], None]
     )
     step("predicting the unseen abdomens")
     images = out / "unseen" / "Training" / "img"
-    predictor = load(out / "run")
+    predictor = load_segmentation(out / "run")
     for _ in predict_scans(predictor, find_scans([images]), out / "predictions"):
         pass
     names = predictor.config.data.label_names

@@ -25,7 +25,7 @@ class System:
 
     Attributes:
         name: As on the command line.
-        module: Where its settings, network and presets are.
+        module: Where its settings, network and presets are; behind a colon the name of what has them in that module.
         task: Kind of problem.
         paper: Source.
         control: The system without the idea that this one stands for.
@@ -79,6 +79,96 @@ _OWN = (
         "Plain 3D U-Net with three poolings for the 13 BTCV organs",
         19_066_592,
     ),
+    System(
+        "resnet",
+        "saccade.systems.resnet",
+        "classification",
+        "He et al. 2016, arXiv:1512.03385",
+        "torchvision's resnet18",
+        "Residual network, the control of those with attention",
+        11_689_512,
+    ),
+    System(
+        "se-resnet",
+        "saccade.systems.attention_resnets:SE",
+        "classification",
+        "Hu et al. 2018, arXiv:1709.01507",
+        "resnet",
+        "ResNet whose blocks weigh their channels by all channels' means",
+        11_778_592,
+    ),
+    System(
+        "cbam-resnet",
+        "saccade.systems.attention_resnets:CHANNEL_AND_SPACE",
+        "classification",
+        "Woo et al. 2018, arXiv:1807.06521",
+        "resnet",
+        "ResNet whose blocks weigh channels, then positions",
+        11_779_392,
+    ),
+    System(
+        "eca-resnet",
+        "saccade.systems.attention_resnets:ECA",
+        "classification",
+        "Wang et al. 2020, arXiv:1910.03151",
+        "resnet",
+        "ResNet whose blocks weigh each channel by its neighbours' means",
+        11_689_548,
+    ),
+    System(
+        "sca-resnet",
+        "saccade.systems.attention_resnets:SOFTMAX_CHANNEL_AND_SPACE",
+        "classification",
+        "Chen et al. 2017, arXiv:1611.05594",
+        "resnet",
+        "ResNet whose blocks share weights out among channels, then positions",
+        12_693_048,
+    ),
+    System(
+        "nonlocal-resnet",
+        "saccade.systems.attention_resnets:NON_LOCAL",
+        "classification",
+        "Wang et al. 2018, arXiv:1711.07971",
+        "resnet",
+        "ResNet in which every position sees every other one",
+        11_821_736,
+    ),
+    System(
+        "lenet",
+        "saccade.systems.lenet",
+        "classification",
+        "LeCun et al. 1998, doi:10.1109/5.726791",
+        "resnet",
+        "Three convolutions with tanh, for small pictures",
+        61_706,
+    ),
+    System(
+        "alexnet",
+        "saccade.systems.alexnet",
+        "classification",
+        "Krizhevsky et al. 2012, doi:10.1145/3065386; Krizhevsky 2014, arXiv:1404.5997",
+        "torchvision's alexnet",
+        "Five convolutions and three linear layers",
+        61_100_840,
+    ),
+    System(
+        "vgg",
+        "saccade.systems.vgg",
+        "classification",
+        "Simonyan and Zisserman 2015, arXiv:1409.1556",
+        "torchvision's vgg16_bn",
+        "Blocks of 3x3 convolutions and three linear layers",
+        138_365_992,
+    ),
+    System(
+        "densenet",
+        "saccade.systems.densenet",
+        "classification",
+        "Huang et al. 2017, arXiv:1608.06993",
+        "torchvision's densenet121",
+        "Every layer sees the maps of all layers before it",
+        7_978_856,
+    ),
 )
 SYSTEMS = {system.name: system for system in _OWN}
 
@@ -86,6 +176,9 @@ SYSTEMS = {system.name: system for system in _OWN}
 @runtime_checkable
 class Implementation(Protocol):
     """What the module of a system offers.
+
+    A system for classification that learns in a way of its own has ``training_loss(network, images, targets, loss)``
+    too: the loss of a batch, where ``loss(logits)`` is that of the run's settings on these targets.
 
     Attributes:
         PRESETS: Name -> nested settings, with hints for the planning under ``plan``.
@@ -124,12 +217,15 @@ def is_own(name: str) -> bool:
     return ":" in name
 
 
-def find_implementation(name: str, network: Mapping[str, Any] | None = None) -> Implementation:
+def find_implementation(
+    name: str, network: Mapping[str, Any] | None = None, task: str = "segmentation"
+) -> Implementation:
     """The module of a system, or what stands for it where the network is the user's own (its code is then run).
 
     Args:
         name: Of a system, or ``package.module:Network``.
         network: Settings of the network that the user gave.
+        task: What a network of the user's own is for.
 
     Raises:
         InputError: If there is none.
@@ -137,8 +233,10 @@ def find_implementation(name: str, network: Mapping[str, Any] | None = None) -> 
     if is_own(name):
         from saccade.systems.own import OwnNetwork
 
-        return OwnNetwork(name, network)
-    return importlib.import_module(find_system(name).module)  # type: ignore[return-value]
+        return OwnNetwork(name, network, task)
+    module, _, attribute = find_system(name).module.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found  # type: ignore[return-value]
 
 
 def find_system(name: str) -> System:

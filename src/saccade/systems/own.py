@@ -13,10 +13,10 @@ from pydantic import ConfigDict, create_model
 from torch import nn
 
 from saccade.errors import InputError, unknown_name
-from saccade.systems import attention_unet
+from saccade.systems import attention_unet, resnet
+from saccade.tasks.config import SIZES
 from saccade.tasks.settings import Settings, merge
 
-SIZES = ("in_channels", "out_channels")  # the data decides
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 PLAIN = (bool, int, float, str, type(None))
 
@@ -25,17 +25,18 @@ class OwnNetwork:
     """What a system's module offers, for a class or function that makes a network.
 
     It is called with ``in_channels``, ``out_channels`` and ``spatial_dims`` as far as it has parameters of these names,
-    and with the settings under ``network``. The presets are those of `attention-unet` without its network.
+    and with the settings under ``network``. The presets are those of `attention-unet` or `resnet` without its network.
 
     Args:
         name: ``package.module:Network``; a module in the current folder is found, too.
         settings: Those under ``network`` that the user gave.
+        task: What it is trained for.
 
     Raises:
         InputError: If there is no such module or name, or it makes no network.
     """
 
-    def __init__(self, name: str, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, name: str, settings: Mapping[str, Any] | None = None, task: str = "segmentation") -> None:
         self.name = name
         self.make = find_callable(name)
         self.parameters = inspect.signature(self.make).parameters
@@ -45,18 +46,18 @@ class OwnNetwork:
         fields: dict[str, Any] = dict.fromkeys([*SIZES, *named], (Any, None))
         base = _Open if takes_more else _Given
         self.Network: type[Settings] = create_model("Network", __base__=base, **fields)
-        tiny = {key: value for key, value in attention_unet.TINY.items() if key != "network"}
-        slices = {"plan": {"slices": self._dimensions(settings or {}) == 2}}
+        like = attention_unet if task == "segmentation" else resnet
+        hints = {"plan": {"slices": self._dimensions(settings or {}) == 2}} if task == "segmentation" else {}
         self.PRESETS: dict[str, Any] = {
-            "default": merge(attention_unet.DEFAULT, slices),
-            "tiny": merge(tiny, slices),
+            name: merge({key: value for key, value in like.PRESETS[name].items() if key != "network"}, hints)
+            for name in ("default", "tiny")
         }
 
     def plan_network(self, data: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]:
         """The settings given, the plain ones of the constructor's defaults, and the dimensions of the patch."""
         defaults = {key: p.default for key, p in self.parameters.items() if _is_plain(p.default) and key not in SIZES}
         if "spatial_dims" in self.parameters:
-            defaults["spatial_dims"] = 2 if data["patch_size"][2] == 1 else 3
+            defaults["spatial_dims"] = dimensions_of(data)
         return {**defaults, **network}
 
     def network(self, settings: Settings) -> nn.Module:
@@ -138,6 +139,13 @@ def _import(name: str) -> Any:
         sys.path.append(os.getcwd())
         importlib.invalidate_caches()
     return importlib.import_module(name)
+
+
+def dimensions_of(data: Mapping[str, Any]) -> int:
+    """Dimensions of the images that the ``data`` part of a configuration has, whatever the task."""
+    if "size" in data:
+        return len(data["size"])
+    return 2 if data["patch_size"][2] == 1 else 3
 
 
 def _is_plain(value: Any) -> bool:

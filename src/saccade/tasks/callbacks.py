@@ -122,15 +122,24 @@ class Keeper(Checkpoint):
     Args:
         run: The run's folder.
         clock: Gives the seconds of each row.
-        keep: ``best`` keeps the weights of the best ``val_dice``, ``last`` the latest.
+        keep: ``best`` keeps the weights of the best score, ``last`` the latest.
         patience: Stop after this many validations without a better one.
         extended_at: Epochs at which the run was extended: there it goes on, whatever had stopped it.
+        score: The logged value that tells the best; higher is better.
     """
 
     def __init__(
-        self, run: Path, clock: TrainingClock, *, keep: str, patience: int | None, extended_at: Collection[int] = ()
+        self,
+        run: Path,
+        clock: TrainingClock,
+        *,
+        keep: str,
+        patience: int | None,
+        extended_at: Collection[int] = (),
+        score: str = "val_dice",
     ) -> None:
         self.run, self.clock, self.keep, self.patience, self.extended_at = run, clock, keep, patience, extended_at
+        self.score = score
         self.best, self.best_epoch, self.waited, self.stopped = -math.inf, -1, 0, False
         self.rows: list[dict[str, Any]] = []
         self._losses: list[float] = []
@@ -174,7 +183,7 @@ class Keeper(Checkpoint):
                 if isinstance(error.__cause__, OSError):
                     raise error.__cause__ from None
                 raise
-        keep = self._judge(trainer, row.get("val_dice"))
+        keep = self._judge(trainer, row.get(self.score))
         if not trainer.is_global_zero:
             trainer.save_checkpoint(self.run / "last.ckpt")  # all processes take part, the first one writes
             return
@@ -222,10 +231,18 @@ class Keeper(Checkpoint):
 
 
 class ProgressBar(Callback):
-    """One line on stderr: epoch, loss, Dice, time left."""
+    """One line on stderr: epoch, loss, score, time left.
 
-    def __init__(self, clock: TrainingClock, max_seconds: float | None) -> None:
-        self.clock, self.max_seconds = clock, max_seconds
+    Args:
+        clock: Of the training.
+        max_seconds: Its budget.
+        score: The logged value that is shown, and its name for people.
+    """
+
+    def __init__(
+        self, clock: TrainingClock, max_seconds: float | None, *, score: tuple[str, str] = ("val_dice", "Dice")
+    ) -> None:
+        self.clock, self.max_seconds, self.score = clock, max_seconds, score
         self.loss = math.nan
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
@@ -246,8 +263,9 @@ class ProgressBar(Callback):
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         loss = float(outputs["loss"])
         self.loss = loss if math.isnan(self.loss) else 0.95 * self.loss + 0.05 * loss
-        dice = trainer.callback_metrics.get("val_dice", torch.tensor(math.nan))
-        text = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {self.loss:.4f}  Dice {float(dice):.3f}"
+        column, name = self.score
+        value = float(trainer.callback_metrics.get(column, torch.tensor(math.nan)))
+        text = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {self.loss:.4f}  {name} {value:.3f}"
         done = self.clock.seconds if self.max_seconds else trainer.global_step
         self.bar.update(self.task, completed=done, description=text)
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from saccade.errors import InputError, RunError
-from saccade.tasks.segmentation import check
-from saccade.tasks.segmentation.check import check_training
+from saccade.tasks import check
+from saccade.tasks.check import check_training
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.module import SegmentationModule
 

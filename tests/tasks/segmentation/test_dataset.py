@@ -8,7 +8,8 @@ from tiny import save
 
 from saccade.data.layouts import Case
 from saccade.errors import InputError
-from saccade.tasks.segmentation.dataset import EpochSampler, Patches, PreparedCases
+from saccade.tasks.sampler import EpochSampler
+from saccade.tasks.segmentation.dataset import Patches, PreparedCases
 
 
 def test_an_item_is_the_same_whoever_asks_and_when(pairs) -> None:

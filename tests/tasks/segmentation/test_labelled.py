@@ -60,7 +60,7 @@ def run(halves, tmp_path_factory) -> Path:
     """Three epochs on them."""
     out = tmp_path_factory.mktemp("labelled") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("saccade.tasks.segmentation.check.STEPS", 2)
+        patch.setattr("saccade.tasks.check.STEPS", 2)
         assert train(halves, out, *THREE, "--set", "training.epochs=3") == 0
     return out
 

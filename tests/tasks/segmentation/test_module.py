@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from saccade.tasks.module import schedule_factor
 from saccade.tasks.segmentation.config import SegmentationConfig
-from saccade.tasks.segmentation.module import LOSSES, SegmentationModule, schedule_factor
+from saccade.tasks.segmentation.module import LOSSES, SegmentationModule
 
 
 def config(patch=(5, 3, 7), names=None, **training) -> SegmentationConfig:

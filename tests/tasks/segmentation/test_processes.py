@@ -9,7 +9,7 @@ from run_files import history
 from safetensors.torch import load_file
 from tiny import train
 
-from saccade.tasks.segmentation.dataset import EpochSampler
+from saccade.tasks.sampler import EpochSampler
 
 pytestmark = pytest.mark.usefixtures("short_check")
 # Adam would blow up the noise of gradients that are nearly zero

@@ -25,7 +25,7 @@ def whole(pairs, tmp_path_factory):
     """Three epochs that nothing disturbed."""
     run = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("saccade.tasks.segmentation.check.STEPS", 2)
+        patch.setattr("saccade.tasks.check.STEPS", 2)
         assert train(pairs, run, *THREE) == 0
     return run
 

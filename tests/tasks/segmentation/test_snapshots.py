@@ -25,7 +25,7 @@ def snapshots(run):
 def whole(pairs, tmp_path_factory):
     run = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("saccade.tasks.segmentation.check.STEPS", 2)
+        patch.setattr("saccade.tasks.check.STEPS", 2)
         assert train(pairs, run, *THREE, "--folds", "2") == 0
     return run
 

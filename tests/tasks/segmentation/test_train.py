@@ -15,7 +15,7 @@ from saccade.cli.main import main
 from saccade.data.layouts import find_dataset
 from saccade.errors import InputError
 from saccade.tasks.segmentation.begin import choose_split
-from saccade.tasks.segmentation.weights import read_checkpoint
+from saccade.tasks.weights import read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("short_check")
 

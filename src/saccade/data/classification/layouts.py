@@ -58,9 +58,9 @@ def scan_image_dataset(root: Path | str, columns: Sequence[str] | None = None, *
     if dataset is None:
         got = "an empty folder" if root.is_dir() and not any(root.iterdir()) else "none of these"
         raise InputError(f"{root}: must hold {SUPPORTED}; got {got}.")
-    known = [column for column in columns or () if column not in dataset.columns]
-    if known:
-        raise unknown_name(str(root), "column", known[0], list(dataset.columns))
+    unknown = [column for column in columns or () if column not in dataset.columns]
+    if unknown:
+        raise unknown_name(str(root), "column", unknown[0], list(dataset.columns))
     return replace(dataset, cases=tuple(sorted(dataset.cases, key=lambda case: case.id)))
 
 
@@ -71,13 +71,25 @@ def is_image_dataset(root: Path | str) -> bool:
         return root.suffix.lower() == ".npz" or (root.suffix.lower() == ".csv" and _is_table(root))
     if not root.is_dir():
         return False
-    if list(root.glob("*.npz")) or _idx_images(root) or any(_is_table(path) for path in find_tables(root)):
+    if (
+        any(map(_is_stack, root.glob("*.npz")))
+        or _idx_images(root)
+        or any(_is_table(path) for path in find_tables(root))
+    ):
         return True
     return holds_picture_classes(root)
 
 
 def _is_table(path: Path) -> bool:
     return path in find_tables(path.parent) and not names_label_maps(path)
+
+
+def _is_stack(path: Path) -> bool:
+    """Whether an archive is one of images, and not something else beside the data."""
+    try:
+        return bool(npz_parts(path))
+    except InputError:
+        return False
 
 
 def _of_file(path: Path, columns: Sequence[str] | None, bare: bool) -> ImageDataset | None:

@@ -1,14 +1,14 @@
 """Training patches in an order, at places and with changes that only seed, epoch and case decide."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from saccade.data.layouts import Case, load_case
 from saccade.data.prepare import Normalise, check_channels, prepare_image, prepare_labels
-from saccade.tasks.segmentation.augment import draw_view, take_view
+from saccade.tasks.augment import draw_view, take_view
 from saccade.tasks.segmentation.cache import PreparedCache
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.labelled import known_labels, labelled_classes
@@ -119,36 +119,3 @@ class Patches(Dataset):
         if not config.data.labelled:
             return patch_of
         return *patch_of, labelled_classes(config, self.prepared.cases[index])
-
-
-class EpochSampler(Sampler):
-    """Keys (epoch, position, case): each epoch a new order of all cases, repeated until the epoch is full.
-
-    Args:
-        cases: How many there are.
-        length: Keys of an epoch, over all processes.
-        seed: Of the order.
-        share: With several processes (batch size over all, number of this one, how many): the keys of its part of each
-            batch; all parts together are the batches of a single process.
-    """
-
-    def __init__(self, cases: int, length: int, seed: int, share: tuple[int, int, int] = (1, 0, 1)) -> None:
-        self.cases, self.length, self.seed, self.share = cases, length, seed, share
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before every epoch, also the first one after a resume."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.length // self.share[2]
-
-    def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        generator = torch.Generator().manual_seed(hash((self.seed, self.epoch)) % 2**63)
-        order: list[int] = []
-        while len(order) < self.length:
-            order += torch.randperm(self.cases, generator=generator).tolist()
-        batch, rank, processes = self.share
-        for position, index in enumerate(order[: self.length]):
-            if position % batch * processes // batch == rank:
-                yield self.epoch, position, index

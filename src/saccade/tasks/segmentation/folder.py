@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import Field
 
 from saccade.data.labels import write_label_descriptions
@@ -20,6 +19,7 @@ from saccade.tasks.segmentation.cleanup import CleanUp
 from saccade.tasks.segmentation.ensemble import EnsemblePredictor
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
 from saccade.tasks.settings import Settings
+from saccade.tasks.weights import weights_digest
 
 BACKGROUND = "background"
 _LONGEST_NAME = 100
@@ -181,15 +181,6 @@ def identity_of(predictor: SegmentationPredictor, rules: CleanUp | None) -> str:
     cleaning = None if rules is None else rules.model_dump(mode="json", exclude={"tuning"})
     told = json.dumps([weights_digest(predictor.network), settings, cleaning], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:16]
-
-
-def weights_digest(network: torch.nn.Module) -> str:
-    """A digest of a network's weights and their names."""
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]
 
 
 def same_files(paths: Iterable[Path], others: Iterable[Path]) -> Path | None:

@@ -1,26 +1,21 @@
-"""What a trained network makes of the held-out cases: predictions, scores, and the summary of the run."""
+"""What a trained network makes of the held-out cases: predictions and scores."""
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from saccade.data.layouts import Case, load_case
 from saccade.data.partial import FILE as PARTIAL
 from saccade.data.volume import write_volume
 from saccade.files import write_json
-from saccade.tasks.callbacks import Keeper, TrainingClock
-from saccade.tasks.environment import peak_memory_bytes
+from saccade.tasks.fitting import Say
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.evaluate import evaluate_folders
 from saccade.tasks.segmentation.labelled import known_labels
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
 
-Say = Callable[[str], None]
 SNAPSHOT_CASES = 8  # held-out cases whose attention maps are kept for the report
 
 
@@ -47,35 +42,13 @@ def predict_held_out(predictor: SegmentationPredictor, cases: list[Case], run: P
     return result
 
 
-def write_summary(
-    config: SegmentationConfig,
-    network: torch.nn.Module,
-    run: Path,
-    *,
-    keeper: Keeper,
-    clock: TrainingClock,
-    result: dict[str, Any] | None,
-) -> None:
-    """Write ``summary.json``: scores of the held-out cases (if there are any), length and cost of the training."""
-    summary: dict[str, Any] = {"system": config.system, "preset": config.preset}
+def summary_scores(config: SegmentationConfig, result: dict[str, Any] | None) -> dict[str, Any]:
+    """What of the scores of the held-out cases (if there are any) goes into the summary of the run."""
+    summary: dict[str, Any] = {}
     if config.data.labelled:
         summary["partially_labelled_cases"] = len(config.data.labelled)
     if result is not None:
         means = {organ: metrics["dice"]["mean"] for organ, metrics in result["summary"].items()}
         known = [value for value in means.values() if value is not None and np.isfinite(value)]
         summary |= {"mean_dice": float(np.mean(known)) if known else None, "dice": means}
-    with suppress(OSError):
-        summary["weights_bytes"] = (run / "model.safetensors").stat().st_size
-    write_json(
-        run / "summary.json",
-        summary
-        | {
-            "kept_epoch": keeper.best_epoch,
-            "epochs": keeper.epochs,
-            "steps": keeper.rows[-1]["step"],
-            "training_seconds": round(clock.seconds, 1),
-            "waiting_share": round(clock.waiting / max(clock.seconds, 1e-9), 3),
-            "parameters": sum(p.numel() for p in network.parameters()),
-            "peak_memory_bytes": peak_memory_bytes(),
-        },
-    )
+    return summary

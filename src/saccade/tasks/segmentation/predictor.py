@@ -18,7 +18,7 @@ from saccade.data.prepare import Normalise, check_channels, prepare_image, prepa
 from saccade.data.volume import Volume, read_volume
 from saccade.errors import InputError, unknown_name
 from saccade.networks.inference import for_inference
-from saccade.tasks.environment import fast_bfloat16
+from saccade.tasks.apply import mirrorings, precision_of, usable_device
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.memory import FLOAT, Need, prediction_need, readable_bytes, window_bytes
 from saccade.tasks.segmentation.results import Canvas, Segmentation, label_dtype
@@ -55,6 +55,12 @@ class SegmentationPredictor:
         values = merge(self.config.model_dump(), {"inference": changes})
         config = SegmentationConfig.parse(values, "predict")
         return SegmentationPredictor(self.network, config, device=str(self.device))
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one patch that the network takes, (c, *space)."""
+        patch = self.config.data.patch_size
+        return (self.config.data.channels, *(patch[:2] if patch[2] == 1 else patch))
 
     @property
     def attends(self) -> bool:
@@ -261,7 +267,7 @@ class SegmentationPredictor:
         listening: AbstractContextManager[Mapping[str, AttentionMap]] = (
             record(self._arranged) if names is not None else nullcontext({})
         )
-        with self._precision(), listening as maps:
+        with precision_of(self.config.training.precision, self.device), listening as maps:
             outputs = [self._arranged(x).float()]
             if names is not None:
                 spatial = {name: m.tensor.float() for name, m in maps.items() if m.kind == "spatial"}
@@ -273,13 +279,6 @@ class SegmentationPredictor:
                 names[:] = [readable(name) for name in spatial]
         return [(output[..., None] if flat else output).cpu() for output in outputs]
 
-    def _precision(self) -> AbstractContextManager[None]:
-        """As the network was trained, but never in numbers that this device is slow with."""
-        half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(self.config.training.precision)
-        if half is None or (half == torch.bfloat16 and not fast_bfloat16(self.device.type)):
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=half)
-
 
 @dataclass(frozen=True)
 class _Way:
@@ -287,35 +286,6 @@ class _Way:
 
     batch: int
     sums: torch.dtype
-
-
-def usable_device(name: str) -> torch.device:
-    """The device of a name.
-
-    Raises:
-        InputError: If there is no such kind of device, or none on this machine.
-    """
-    kinds = ("cpu", "cuda", "mps", "xpu")
-    if name.split(":")[0] not in kinds:
-        raise InputError(f"device: must be {', '.join(kinds)}, with a number behind a colon, got '{name}'.")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except Exception as error:  # each backend has its own error for "not here"
-        raise InputError(f"device: '{name}' cannot be used on this machine ({_first_line(error)}). Use cpu.") from None
-    return device
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].rstrip(".")
-
-
-def mirrorings(axes: Sequence[int]) -> list[tuple[int, ...]]:
-    """All subsets of the axes, the empty one first."""
-    subsets: list[tuple[int, ...]] = [()]
-    for axis in axes:
-        subsets += [(*subset, axis) for subset in subsets]
-    return subsets
 
 
 def readable(name: str) -> str:

@@ -1,50 +1,25 @@
-"""The training of a run: prepare the cases, check, train, predict what was held out, score it."""
+"""The training of a segmentation: prepare the cases, train, predict what was held out, score it."""
 
-import logging
 import time
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
-import lightning
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from saccade.data.layouts import Case
-from saccade.errors import RunError
-from saccade.tasks.callbacks import Keeper, ProgressBar, TrainingClock, told_once
+from saccade.tasks.callbacks import Keeper, TrainingClock
 from saccade.tasks.devices import Devices, together
+from saccade.tasks.fitting import Job, Loaders, Say, batches, fit_module, share_of_cases, steps_of_epoch
+from saccade.tasks.sampler import EpochSampler
 from saccade.tasks.seeding import kept_generators, seed_generators
-from saccade.tasks.segmentation.check import check_bfloat16, check_training
 from saccade.tasks.segmentation.config import SegmentationConfig
-from saccade.tasks.segmentation.dataset import EpochSampler, Patches, PreparedCases
-from saccade.tasks.segmentation.held_out import Say, predict_held_out, write_summary
+from saccade.tasks.segmentation.dataset import Patches, PreparedCases
+from saccade.tasks.segmentation.held_out import predict_held_out, summary_scores
 from saccade.tasks.segmentation.labelled import labelled_classes, labelled_line
 from saccade.tasks.segmentation.module import SegmentationModule
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
 from saccade.tasks.segmentation.snapshots import AttentionSnapshots
-from saccade.tasks.segmentation.weights import load_weights, read_checkpoint
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to be trained; each of the processes gets the same.
-
-    Attributes:
-        config: The run.
-        run: Its folder.
-        train: Cases to learn from.
-        validation: Cases held out.
-        resume: Go on from the folder's ``last.ckpt``.
-    """
-
-    config: SegmentationConfig
-    run: Path
-    train: Sequence[Case]
-    validation: Sequence[Case]
-    resume: bool
+from saccade.tasks.summary import write_summary
+from saccade.tasks.weights import load_weights
 
 
 def train_segmentation(job: Job, network: torch.nn.Module, *, devices: Devices, say: Say) -> SegmentationPredictor:
@@ -66,7 +41,7 @@ def train_segmentation(job: Job, network: torch.nn.Module, *, devices: Devices, 
     best = load_weights(network, run / "model.safetensors")
     predictor = SegmentationPredictor(best, config, device=str(module.device))
     result = predict_held_out(predictor, list(job.validation), run, say) if job.validation else None
-    write_summary(config, network, run, keeper=keeper, clock=clock, result=result)
+    write_summary(config, network, run, keeper=keeper, clock=clock, scores=summary_scores(config, result))
     return predictor
 
 
@@ -84,85 +59,20 @@ def fit(
     say(f"cases  decoded and prepared in {time.perf_counter() - began:.0f} s")
     if config.data.labelled:
         say(f"labels {labelled_line(config, job.train)}")
-    steps_per_epoch = settings.steps_per_epoch or max(1, len(job.train) // settings.batch_size)
-    module = SegmentationModule(network, config, steps_per_epoch)
-    if rank == 0:
-        _check(module, _patch_loader(prepared["train"], config, steps_per_epoch), job.resume, devices, say)
-    clock = TrainingClock(settings.max_seconds)
-    extended_at = [extension.until_epoch for extension in settings.extensions]
-    keeper = Keeper(run, clock, keep=settings.keep, patience=settings.patience, extended_at=extended_at)
-    checkpoint = run / "last.ckpt" if job.resume else None
-    steps_done = read_checkpoint(checkpoint)["global_step"] if checkpoint else 0
+    steps = steps_of_epoch(job)
+    module = SegmentationModule(network, config, steps)
     snapshots = AttentionSnapshots(run, prepared["validation"], settings.attention_epochs)
-    callbacks = [clock, keeper, snapshots, *([ProgressBar(clock, settings.max_seconds)] if rank == 0 else [])]
-    trainer = make_trainer(config, _loggers(config, run, steps_done, rank, say), callbacks, devices)
-    loader = _patch_loader(prepared["train"], config, steps_per_epoch, (rank, devices.size))
-    held_out = _volume_loader(prepared["validation"], rank, devices.size) if job.validation else None
-    _fit(trainer, module, loader, held_out, checkpoint)
+    loaders = Loaders(
+        _patch_loader(prepared["train"], config, steps, (rank, devices.size)),
+        _volume_loader(prepared["validation"], rank, devices.size) if job.validation else None,
+        _patch_loader(prepared["train"], config, steps),
+    )
+    keeper, clock = fit_module(
+        job, module, loaders, score=("val_dice", "Dice"), devices=devices, rank=rank, say=say, callbacks=[snapshots]
+    )
     if rank == 0 and keeper.epochs not in settings.attention_epochs:
         snapshots.take(module, keeper.epochs)
     return module, keeper, clock
-
-
-def _loggers(config: SegmentationConfig, run: Path, steps_done: int, rank: int, say: Say) -> list[Any]:
-    from saccade.tasks.loggers import MlflowRun, make_loggers
-
-    # Lightning's advice on hardware and logging does not fit what is decided here
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-
-    def mlflow() -> MlflowRun:
-        where = config.training.mlflow
-        settings = config.model_dump(mode="json")
-        uri, name = where.tracking_uri, where.experiment
-        return MlflowRun(run, tracking_uri=uri, experiment=name, settings=settings, say=say)
-
-    return make_loggers(config.training.loggers, run, steps_done=steps_done, rank=rank, mlflow=mlflow)
-
-
-def make_trainer(
-    config: SegmentationConfig, loggers: list[Any], callbacks: list[Any], devices: Devices
-) -> lightning.Trainer:
-    """Lightning's trainer with nothing of its own on disk but what the loggers write.
-
-    Args:
-        config: The run.
-        loggers: Where its curves go.
-        callbacks: What happens around the training.
-        devices: What it runs on.
-    """
-    from lightning.pytorch.plugins.environments import LightningEnvironment
-
-    warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")  # slower, not wrong
-    several = devices.size > 1
-    return lightning.Trainer(
-        accelerator={"cuda": "gpu"}.get(devices.kind, devices.kind),
-        devices=devices.count,
-        num_nodes=devices.nodes,
-        strategy="ddp" if several else "auto",
-        sync_batchnorm=several and devices.kind == "cuda",
-        plugins=[LightningEnvironment()],  # else it would listen to a cluster that `together` has listened to already
-        precision=cast("Literal['bf16-mixed', '32-true', '16-mixed']", config.training.precision),
-        max_epochs=config.training.epochs,
-        check_val_every_n_epoch=config.training.validate_every,
-        num_sanity_val_steps=0,
-        callbacks=callbacks,
-        logger=loggers or False,
-        enable_checkpointing=True,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        log_every_n_steps=10**9,  # the keeper logs once an epoch
-    )
-
-
-def _check(module: SegmentationModule, loader: DataLoader, resume: bool, devices: Devices, say: Say) -> None:
-    batch = next(iter(loader))
-    if resume:  # perhaps on another machine than it was begun on
-        check_bfloat16(module, module.in_dimensions(batch[0][:1]), devices.kind)
-        return
-    for line in check_training(module, batch, devices.kind):
-        say(f"check  {line}")
 
 
 def _patch_loader(
@@ -171,23 +81,15 @@ def _patch_loader(
     settings = config.training
     length = steps * settings.batch_size
     sampler = EpochSampler(len(prepared), length, settings.seed, (settings.batch_size, *share))
-    return DataLoader(
-        Patches(prepared),
-        batch_size=settings.batch_size // share[1],
-        sampler=sampler,
-        num_workers=settings.workers,
-        persistent_workers=settings.workers > 0,
-        pin_memory=torch.cuda.is_available(),
-    )
+    return batches(Patches(prepared), sampler, settings, share[1])
 
 
 class _Volumes(Dataset):
-    """A process's share of the whole volumes; all get equally many, so that none waits for the others in vain."""
+    """A process's share of the whole volumes."""
 
     def __init__(self, prepared: PreparedCases, rank: int, processes: int) -> None:
         self.prepared = prepared
-        rounds = -(-len(prepared) // processes)
-        self.cases = [(rank + turn * processes) % len(prepared) for turn in range(rounds)]
+        self.cases = share_of_cases(len(prepared), rank, processes)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -202,15 +104,3 @@ class _Volumes(Dataset):
 
 def _volume_loader(prepared: PreparedCases, rank: int, processes: int) -> DataLoader:
     return DataLoader(_Volumes(prepared, rank, processes), batch_size=1, collate_fn=lambda items: items[0])
-
-
-def _fit(
-    trainer: lightning.Trainer, module: SegmentationModule, loader: DataLoader, held_out: Any, checkpoint: Path | None
-) -> None:
-    try:
-        with told_once():
-            trainer.fit(module, loader, held_out, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:  # Lightning's answer to Ctrl-C
-        raise KeyboardInterrupt from None
-    except FloatingPointError as error:
-        raise RunError(f"{error} Lower training.learning_rate or use training.precision=32-true.") from None

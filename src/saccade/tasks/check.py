@@ -1,30 +1,29 @@
-"""A look before hours of training: shapes, the first loss, gradients everywhere, one patch learned by heart."""
+"""A look before hours of training: shapes, the first loss, gradients everywhere, a small batch learned by heart."""
 
 import copy
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from saccade.errors import InputError, RunError
 from saccade.tasks.environment import fast_bfloat16
-from saccade.tasks.segmentation.module import SegmentationModule
+from saccade.tasks.module import TaskModule, Trial
 
 STEPS = 40
 MAX_SECONDS = 20.0
-FALL = 0.95  # the loss on one patch must come below this part of its start
+FALL = 0.95  # the loss on one batch must come below this part of its start
 
 
-def check_training(module: SegmentationModule, batch: Sequence[Tensor], device: str = "cpu") -> list[str]:
+def check_training(module: TaskModule, batch: Any, device: str = "cpu") -> list[str]:
     """Try one batch on a copy of the network; the module is left as it was.
 
     Args:
         module: As it will be trained.
-        batch: Images (b, c, i, j, k), class indices (b, i, j, k) and, where some cases are only partially labelled,
-            which classes were labelled in each (b, classes).
+        batch: Of the training; `TaskModule.trial` says what of it is tried.
         device: Kind of device that it will be trained on.
 
     Returns:
@@ -35,9 +34,8 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor], device: 
         RunError: If the output is no tensor or has another shape than the labels, the loss is not a number, or a
             parameter gets no gradient or one that is no number.
     """
-    image, labels = module.in_dimensions(batch[0][:1]), module.labels_in_dimensions(batch[1][:1])
-    labelled = batch[2][:1] if len(batch) > 2 else None
-    classes = len(module.config.classes)
+    trial = module.trial(batch)
+    image, expected = trial.image, trial.expected
     network = copy.deepcopy(module.network).train()
     check_bfloat16(module, image, device)
     try:
@@ -48,10 +46,9 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor], device: 
     if not isinstance(logits, Tensor):
         kind = type(logits).__name__
         raise RunError(f"check: the network must give one tensor of logits, gave a {kind}. Return the finest ones.")
-    expected = (1, classes, *image.shape[2:])
     if tuple(logits.shape) != expected:
         raise RunError(f"check: the network must give logits of shape {expected}, got {tuple(logits.shape)}.")
-    start = module.loss(logits, labels, labelled=labelled)
+    start = trial.loss(network)
     if not torch.isfinite(start):
         raise RunError(
             f"check: the loss must be a number at the start, got {start.item()}. Look at intensity and labels."
@@ -66,21 +63,21 @@ def check_training(module: SegmentationModule, batch: Sequence[Tensor], device: 
     broken = [name for name, p in network.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
     if broken:
         raise RunError(f"check: the gradient of {broken[0]} must be of finite numbers, has NaN or infinity.")
-    first, last, steps, seconds = _learn_by_heart(module, network, image, labels, labelled)
+    first, last, steps, seconds = _learn_by_heart(module, network, trial)
     lines = [
         f"shapes: image {tuple(image.shape)} -> logits {tuple(logits.shape)}",
-        f"loss at the start {start.item():.4f}"
-        + (f" (chance is {math.log(classes):.4f})" if _is_entropy(module) and labelled is None else ""),
-        f"one patch: loss {first:.4f} -> {last:.4f} in {steps} steps, {seconds / max(1, steps):.2f} s a step",
+        f"loss at the start {start.item():.4f}" + ("" if trial.chance is None else f" (chance is {trial.chance:.4f})"),
+        f"one {trial.unit}: loss {first:.4f} -> {last:.4f} in {steps} steps, {seconds / max(1, steps):.2f} s a step",
     ]
-    if module.config.training.precision == "bf16-mixed" and device == "cpu" and not fast_bfloat16():
+    if module.settings.precision == "bf16-mixed" and device == "cpu" and not fast_bfloat16():
         lines.append("warning: this processor has no bfloat16 instructions; training.precision=32-true is faster here")
     if last > first - (1 - FALL) * abs(first):
-        lines.append("warning: the loss on a single patch hardly falls; look at learning rate, labels and intensity")
+        what = f"the loss on a single {trial.unit} hardly falls"
+        lines.append(f"warning: {what}; look at learning rate, labels and intensity")
     return lines
 
 
-def check_bfloat16(module: SegmentationModule, image: Tensor, device: str = "cpu") -> None:
+def check_bfloat16(module: TaskModule, image: Tensor, device: str = "cpu") -> None:
     """Refuse what torch gets wrong on a CPU.
 
     The bf16 gradient of a 3D convolution's weights holds unset memory where the image has two voxels along its first
@@ -94,7 +91,7 @@ def check_bfloat16(module: SegmentationModule, image: Tensor, device: str = "cpu
     Raises:
         InputError: If such a convolution would be trained so.
     """
-    if module.config.training.precision != "bf16-mixed" or device != "cpu":
+    if module.settings.precision != "bf16-mixed" or device != "cpu":
         return
     thin: list[str] = []
 
@@ -118,20 +115,14 @@ def check_bfloat16(module: SegmentationModule, image: Tensor, device: str = "cpu
         )
 
 
-def _is_entropy(module: SegmentationModule) -> bool:
-    return module.config.training.loss == "cross_entropy"
-
-
-def _learn_by_heart(
-    module: SegmentationModule, network: torch.nn.Module, image: Tensor, labels: Tensor, labelled: Tensor | None
-) -> tuple[float, float, int, float]:
-    rate = min(1e-2, module.config.training.learning_rate * 2)
+def _learn_by_heart(module: TaskModule, network: torch.nn.Module, trial: Trial) -> tuple[float, float, int, float]:
+    rate = min(1e-2, module.settings.learning_rate * 2)
     optimiser = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=rate)
     began = time.perf_counter()
     losses: list[float] = []
     while len(losses) < STEPS and (len(losses) < 3 or time.perf_counter() - began < MAX_SECONDS):
         optimiser.zero_grad()
-        loss = module.loss(network(image), labels, labelled=labelled)
+        loss = trial.loss(network)
         loss.backward()
         optimiser.step()
         losses.append(loss.item())

@@ -1,5 +1,6 @@
-"""Weights and checkpoints on disk: read without executing anything in them."""
+"""Weights and checkpoints on disk: read without executing anything in them; and what weights are known by."""
 
+import hashlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -47,3 +48,12 @@ def load_weights(network: torch.nn.Module, path: Path) -> torch.nn.Module:
             f"{path}: holds the weights of another network than config.yaml describes ({reason})."
         ) from None
     return network
+
+
+def weights_digest(network: torch.nn.Module) -> str:
+    """A digest of a network's weights and their names."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]

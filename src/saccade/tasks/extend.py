@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from saccade.errors import InputError
-from saccade.tasks.segmentation.config import Extension, SegmentationConfig
+from saccade.tasks.config import Extension, RunConfig
 
 EPOCHS_WITHIN_SECONDS = 1000  # a run that is extended by seconds is not to end by its epochs
 
 
-def extend(config: SegmentationConfig, checkpoint: Mapping[str, Any], by: str | int) -> SegmentationConfig:
+Config = TypeVar("Config", bound=RunConfig)
+
+
+def extend(config: Config, checkpoint: Mapping[str, Any], by: str | int) -> Config:
     """The configuration of a run that is to be trained for longer.
 
     The schedule is planned over all epochs, done and new: from the next epoch on, the learning rate is that of a run

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saccade.tasks.segmentation.augment import View, draw_view, take_view
-from saccade.tasks.segmentation.config import Augmentation
+from saccade.tasks.augment import View, draw_view, take_view
+from saccade.tasks.config import Augmentation
 
 STILL = Augmentation(probability=0.0)
 STRONG = Augmentation(

@@ -8,7 +8,7 @@ from jaxtyping import Float, Integer, Num
 from torch import Tensor
 from torch.nn import functional as F
 
-from saccade.tasks.segmentation.config import Augmentation
+from saccade.tasks.config import Augmentation
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,27 @@ def take_view(
     view: View, image: Float[Tensor, "c i j k"], labels: Integer[Tensor, "i j k"], patch: tuple[int, ...]
 ) -> tuple[Float[Tensor, "c a b d"], Integer[Tensor, "a b d"]]:
     """Apply a drawn view. Outside the volume the image continues its border values and the label is background."""
-    image, labels = _sample(view, image, labels, patch)
+    grid = _grid(view, tuple(image.shape[1:]), patch)
+    seen = labels[None].float() if grid is not None else labels[None]
+    seen = _sample(view, seen, grid, patch, border=False)[0]
+    return _image(view, image, grid, patch), seen.flip(list(view.flips)).long().contiguous()
+
+
+def take_image(view: View, image: Float[Tensor, "c i j k"], patch: tuple[int, ...]) -> Float[Tensor, "c a b d"]:
+    """Apply a drawn view to an image without labels."""
+    return _image(view, image, _grid(view, tuple(image.shape[1:]), patch), patch)
+
+
+def _image(view: View, image: Tensor, grid: Tensor | None, patch: tuple[int, ...]) -> Tensor:
+    image = _sample(view, image, grid, patch, border=True)
     if view.flips:
         image = image.flip([axis + 1 for axis in view.flips])
-        labels = labels.flip(list(view.flips))
     if view.gain != 1 or view.offset:
         image = image * view.gain + view.offset
     if view.noise:
         generator = torch.Generator().manual_seed(view.noise_seed)
         image = image + view.noise * torch.randn(image.shape, generator=generator)
-    return image.contiguous(), labels.long().contiguous()
+    return image.contiguous()
 
 
 def _draw_centre(size: int, width: int, uniform, anchor: int | None) -> float:  # type: ignore[no-untyped-def]
@@ -122,20 +133,23 @@ def _affine(angles: list[float], scale: float, spacing_mm: tuple[float, ...], fl
     return (torch.linalg.inv(spacing) @ turn @ zoom @ spacing).float()
 
 
-def _sample(
-    view: View, image: Float[Tensor, "c i j k"], labels: Integer[Tensor, "i j k"], patch: tuple[int, ...]
-) -> tuple[Float[Tensor, "c a b d"], Num[Tensor, "a b d"]]:
-    offsets = [torch.arange(width) - (width - 1) / 2 for width in patch]
+def _grid(view: View, shape: tuple[int, ...], patch: tuple[int, ...]) -> Float[Tensor, "1 a b d 3"] | None:
+    """Where each voxel of the patch lies, as grid_sample wants it; None for a plain crop."""
     if view.matrix is None:
-        starts = [round(c - (width - 1) / 2) for c, width in zip(view.centre, patch, strict=True)]
-        return crop(image, starts, patch, border=True), crop(labels[None], starts, patch, border=False)[0]
+        return None
+    offsets = [torch.arange(width) - (width - 1) / 2 for width in patch]
     grid = torch.stack(torch.meshgrid(*offsets, indexing="ij"), -1) @ view.matrix.T + torch.tensor(view.centre)
-    size = torch.tensor(image.shape[1:])
     # grid_sample counts -1..1 between the centres of the outer voxels and wants the last axis first
-    unit = ((2 * grid + 1) / size - 1).flip(-1)[None].float()
-    view_of = F.grid_sample(image[None], unit, mode="bilinear", padding_mode="border", align_corners=False)[0]
-    classes = F.grid_sample(labels[None, None].float(), unit, mode="nearest", padding_mode="zeros", align_corners=False)
-    return view_of, classes[0, 0]
+    return ((2 * grid + 1) / torch.tensor(shape) - 1).flip(-1)[None].float()
+
+
+def _sample(view: View, values: Tensor, grid: Tensor | None, patch: tuple[int, ...], *, border: bool) -> Tensor:
+    """Values (c, i, j, k) of the patch: an image's, continued at the border, or labels'."""
+    if grid is None:
+        starts = [round(c - (width - 1) / 2) for c, width in zip(view.centre, patch, strict=True)]
+        return crop(values, starts, patch, border=border)
+    mode, outside = ("bilinear", "border") if border else ("nearest", "zeros")
+    return F.grid_sample(values[None], grid, mode=mode, padding_mode=outside, align_corners=False)[0]
 
 
 def crop(values: Num[Tensor, "c i j k"], starts: list[int], patch: tuple[int, ...], *, border: bool) -> Tensor:

@@ -1,0 +1,114 @@
+"""How a run of classification or regression begins: which cases, and what is decided from them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from saccade.data.classification.case import Case, ImageDataset
+from saccade.data.classification.folds import deal_folds
+from saccade.data.classification.layouts import find_image_dataset
+from saccade.data.classification.read import source_hash
+from saccade.data.classification.targets import kind_of
+from saccade.errors import InputError
+from saccade.systems import Implementation
+from saccade.tasks.begin import Split, check_fold, split_by_id, with_plan
+from saccade.tasks.classification.config import LOSSES_OF, ClassificationConfig
+from saccade.tasks.classification.plan import plan_images, plan_targets, take_fingerprint
+from saccade.tasks.classification.targets import balanced_weights
+from saccade.tasks.settings import merge
+
+
+def open_dataset(data: Path | str, settings: Mapping[str, Any]) -> ImageDataset:
+    """The data set of a folder or file; of a table the user may name the columns.
+
+    Raises:
+        InputError: If it cannot be used, or no image has a target.
+    """
+    columns = settings.get("columns")
+    if columns is not None and (isinstance(columns, str) or not columns):
+        raise InputError(f"data.columns: must be a list of columns, got {columns!r}. Write data.columns=[{columns}].")
+    dataset = find_image_dataset(data, columns)
+    if not dataset.labelled():
+        raise InputError(f"{dataset.root}: must have images with a target to train on, found none.")
+    return dataset
+
+
+def choose_split(dataset: ImageDataset, *, fold: int, folds: int) -> tuple[list[Case], list[Case]]:
+    """Training and validation cases: as the data set says, else fold ``fold`` of ``folds``, each with its share of
+    every class and no patient on both sides.
+
+    Raises:
+        InputError: If there is no such fold, or there are fewer cases than folds.
+    """
+    labelled = [case for case in dataset.labelled() if case.split != "test"]
+    if any(case.split == "validation" for case in labelled):
+        return [c for c in labelled if c.split != "validation"], [c for c in labelled if c.split == "validation"]
+    check_fold(fold, folds)
+    by_class = kind_of(dataset.columns, labelled, str(dataset.root)) == "classes"
+    held_out = set(deal_folds(labelled, folds, by_class=by_class)[fold])
+    return [c for c in labelled if c.id not in held_out], [c for c in labelled if c.id in held_out]
+
+
+def split_cases(dataset: ImageDataset, split: Split) -> tuple[list[Case], list[Case]]:
+    """Training and validation cases of a split that names them.
+
+    Raises:
+        InputError: If a case is on both sides, is not there, or has no target.
+    """
+    train, held_out = split_by_id(dataset, split)
+    if bare := [case.id for case in (*train, *held_out) if not case.values]:
+        raise InputError(f"{dataset.root}: each case of the split must have a target, got none for {', '.join(bare)}.")
+    return train, held_out
+
+
+def describe_case(case: Case) -> dict[str, Any]:
+    """Where a case's image is, its targets, and the hash of the image with them."""
+    return {
+        "image": [str(case.source)],
+        "target": list(case.values),
+        "sha256": {"image": source_hash(case.source), "target": "|".join(case.values)},
+    }
+
+
+def plan(
+    system: str,
+    dataset: ImageDataset,
+    cases: list[Case],
+    *,
+    preset: str,
+    overrides: Mapping[str, Any],
+    implementation: Implementation,
+    device: str = "cpu",
+) -> ClassificationConfig:
+    """The configuration of a run: the preset, then what the data decides, then what the user says.
+
+    Args:
+        system: Name.
+        dataset: The data.
+        cases: Training cases; nothing else is looked at.
+        preset: One of the system's.
+        overrides: Nested values that win.
+        implementation: The system's module.
+        device: Kind of device it is for; decides the precision.
+    """
+    chosen = implementation.PRESETS[preset]
+    own = overrides.get("data", {})
+    decided: dict[str, Any] = {
+        "data": {
+            "root": str(dataset.root.resolve()),
+            **plan_targets(dataset, cases, merge(chosen.get("data", {}), own)),
+            **plan_images(take_fingerprint(cases), **chosen.get("plan", {})),
+        }
+    }
+    decided = merge(decided, {key: value for key, value in chosen.items() if key != "plan"}, overrides)
+    if (decided["data"].get("intensity") or {}).get("kind") != "standardise" and "intensity" in own:
+        decided["data"]["intensity"] = own["intensity"]  # what was decided for another kind means nothing here
+    config = ClassificationConfig.parse(merge({"system": system, "preset": preset}, decided), system)
+    training = config.training
+    found: dict[str, Any] = {}
+    if training.loss == "auto":
+        found["loss"] = LOSSES_OF[config.data.kind][0]
+    if training.class_weights == "balanced":
+        found["class_weights"] = balanced_weights(cases, config.data)
+    config = config.model_copy(update={"training": training.model_copy(update=found)})
+    return with_plan(config, implementation, device)

@@ -1,0 +1,43 @@
+"""What classification and regression bring to the life cycle of a run."""
+
+from pathlib import Path
+
+from torch import nn
+
+from saccade.tasks.classification.begin import choose_split, describe_case, open_dataset, plan, split_cases
+from saccade.tasks.classification.calibrate import read_temperature
+from saccade.tasks.classification.config import ClassificationConfig
+from saccade.tasks.classification.predictor import ClassificationPredictor
+from saccade.tasks.classification.train import fit
+from saccade.tasks.classification.train import train_classification as train
+
+__all__ = [
+    "Config", "choose_split", "describe_case", "fit", "make_predictor", "open_dataset", "plan", "plan_line", "sizes",
+    "split_cases", "train",
+]  # fmt: skip
+
+Config = ClassificationConfig
+
+
+def make_predictor(
+    network: nn.Module, config: ClassificationConfig, run: Path, *, device: str
+) -> ClassificationPredictor:
+    """What applies the network, with the run's temperature."""
+    return ClassificationPredictor(network, config, temperature=read_temperature(run), device=device)
+
+
+def plan_line(config: ClassificationConfig) -> str:
+    """Size, values and targets."""
+    data = config.data
+    targets = f"{len(data.classes)} {'labels' if data.kind == 'multi_label' else data.kind}"
+    if data.kind == "ordinal":
+        targets = f"{len(data.classes)} levels"
+    if data.kind == "regression":
+        targets = f"regression of {', '.join(data.columns)}"
+    size = " x ".join(map(str, data.size))
+    return f"{targets}; images {size}, {data.channels} channel(s), {data.fit}, {data.intensity.kind}"
+
+
+def sizes(config: ClassificationConfig) -> tuple[int, int]:
+    """Channels of the images, and the scores of the targets."""
+    return config.data.channels, config.data.outputs

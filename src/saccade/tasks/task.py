@@ -1,0 +1,107 @@
+"""The tasks, in one table: what a kind of problem must bring so that its runs begin, go on and are opened like any."""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from torch import nn
+
+from saccade.errors import unknown_name
+from saccade.systems import Implementation, find_system, is_own
+from saccade.tasks.begin import Split
+from saccade.tasks.config import RunConfig
+from saccade.tasks.devices import Devices
+from saccade.tasks.fitting import Job, Say
+
+TASKS = {
+    "segmentation": "saccade.tasks.segmentation.task",
+    "classification": "saccade.tasks.classification.task",
+}
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What a task's module offers."""
+
+    @property
+    def Config(self) -> type[RunConfig]:
+        """A run's settings."""
+
+    def open_dataset(self, data: Path | str, settings: Mapping[str, Any]) -> Any:
+        """The data set, as the ``data`` part of the user's settings wants it."""
+
+    def choose_split(self, dataset: Any, *, fold: int, folds: int) -> tuple[list[Any], list[Any]]:
+        """Cases to learn from and cases held out: as the data set says, else a fold."""
+
+    def split_cases(self, dataset: Any, split: Split) -> tuple[list[Any], list[Any]]:
+        """The same for a split that names the cases."""
+
+    def describe_case(self, case: Any) -> dict[str, Any]:
+        """Where a case's files are, and under ``sha256`` what proves that they are the same."""
+
+    def plan(
+        self,
+        system: str,
+        dataset: Any,
+        cases: list[Any],
+        *,
+        preset: str,
+        overrides: Mapping[str, Any],
+        implementation: Implementation,
+        device: str,
+    ) -> Any:
+        """The configuration: the preset, then what the data decides, then what the user says."""
+
+    def plan_line(self, config: Any) -> str:
+        """What was decided, in a line."""
+
+    def sizes(self, config: Any) -> tuple[int, int]:
+        """Channels that the network takes and gives."""
+
+    def train(self, job: Job, network: nn.Module, *, devices: Devices, say: Say) -> Any:
+        """Train, predict and score what was held out; gives the predictor."""
+
+    def fit(self, job: Job, network: nn.Module, *, devices: Devices, rank: int, say: Say) -> Any:
+        """One process's part of the training."""
+
+    def make_predictor(self, network: nn.Module, config: Any, run: Path, *, device: str) -> Any:
+        """What applies a trained network; ``run`` has what else belongs to it."""
+
+
+def find_task(name: str) -> Task:
+    """A task's module.
+
+    Raises:
+        InputError: If there is none of that name.
+    """
+    if name not in TASKS:
+        raise unknown_name("saccade", "task", name, list(TASKS))
+    return importlib.import_module(TASKS[name])  # type: ignore[return-value]
+
+
+def task_of(system: str, data: Path | str, asked: str | None = None) -> str:
+    """The task that a system is trained for: its own, or for a network of the user's own what the data looks like.
+
+    Args:
+        system: Its name.
+        data: The data set.
+        asked: What the user says; must be the system's own where it has one.
+
+    Raises:
+        InputError: If the names do not fit.
+    """
+    if asked is not None:
+        find_task(asked)
+    if not is_own(system):
+        own = find_system(system).task
+        if asked not in (None, own):
+            from saccade.errors import InputError
+
+            raise InputError(f"{system}: is a system for {own}, got --task {asked}. Leave it out.")
+        return own
+    if asked is not None:
+        return asked
+    from saccade.data.classification.layouts import is_image_dataset
+
+    return "classification" if is_image_dataset(data) else "segmentation"
