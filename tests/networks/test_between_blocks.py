@@ -28,12 +28,12 @@ def test_a_trained_network_keeps_its_names_and_what_it_says_until_the_blocks_lea
     network = ResNet(1, 2, **SMALL).eval()
     x, before = torch.randn(2, 1, 33, 29), set(network.state_dict())
     y = network(x)
-    put_between(network, NonLocal, {1: [0], 3: [0, -1]}).eval()
-    assert names(network) == [["0", "0_attention"], ["0", "1", "2"], ["0", "0_attention", "1", "1_attention"]]
+    put_between(network, NonLocal, {2: [-1], 3: [0, -1]}).eval()
+    assert names(network) == [["0"], ["0", "1", "2", "2_attention"], ["0", "0_attention", "1", "1_attention"]]
     assert before < set(network.state_dict())
     with record(network) as seen:
         assert torch.equal(network(x), y)
-    assert list(seen) == ["layer1.0_attention.map", "layer3.0_attention.map", "layer3.1_attention.map"]
+    assert list(seen) == ["layer2.2_attention.map", "layer3.0_attention.map", "layer3.1_attention.map"]
 
 
 def test_what_stands_between_is_passed():
@@ -53,3 +53,11 @@ def test_places_that_are_not_there_are_named():
         put_between(ResNet(1, 2, **SMALL), NonLocal, {4: [0]})
     with pytest.raises(ValueError, match=r"^put_between: layer2 has 3 blocks, got block -4\.$"):
         put_between(ResNet(1, 2, **SMALL), NonLocal, {2: [-4]})
+
+
+def test_more_may_come_later_but_nothing_twice():
+    network = put_between(put_between(ResNet(1, 2, **SMALL), NonLocal, {2: [0]}), NonLocal, {2: [1]})
+    assert names(network)[1] == ["0", "0_attention", "1", "1_attention", "2"]
+    with pytest.raises(ValueError, match=r"^put_between: something stands behind layer2\.1 already\.$"):
+        put_between(network, NonLocal, {3: [0], 2: [-2]})
+    assert names(network)[2] == ["0", "1"]  # nothing was changed

@@ -16,6 +16,7 @@ from saccade.networks import (
     SonoNet,
     STNClassifier,
 )
+from saccade.networks.inference import for_inference
 
 SPACES = {1: (71,), 2: (37, 33), 3: (33, 37, 32)}
 TINY = {1: (31,), 2: (17, 23), 3: (17, 19, 16)}
@@ -69,6 +70,14 @@ def test_a_step_of_training_moves_all_weights_that_can_move(name, dims):
     still = {key.split(".")[0] for key, value in network.named_parameters() if value.grad is None}
     # REINFORCE teaches the policy and the baseline; deep supervision its further heads.
     assert still == {"RecurrentAttentionModel": {"policy", "baseline"}, "AGSonoNet": {"heads"}}.get(name, set())
+
+
+@pytest.mark.parametrize(("name", "dims"), [(name, 2) for name in MAKE] + [("NonLocalC2D", 3)])
+def test_the_form_for_inference_says_the_same(name, dims):
+    network, x = made(name, dims)
+    with torch.no_grad():
+        network(x)
+        torch.testing.assert_close(for_inference(network)(x), network.eval()(x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", list(MAKE))

@@ -5,16 +5,18 @@ Wang et al., 2018, https://arxiv.org/abs/1711.07971, section 4.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
 from saccade.errors import InputError
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def put_between(
-    network: nn.Module, make: Callable[[int], nn.Module], behind: Mapping[int, Sequence[int]] | None = None
-) -> nn.Module:
+    network: Network, make: Callable[[int], nn.Module], behind: Mapping[int, Sequence[int]] | None = None
+) -> Network:
     """Put a module behind some blocks of a residual network.
 
     Names and weights that the network had stay: behind ``layer3.4`` comes ``layer3.4_attention``. A `NonLocal` gives
@@ -31,7 +33,7 @@ def put_between(
         The network itself.
 
     Raises:
-        InputError: For a stage or block that is not there.
+        InputError: For a stage or block that is not there, or that something stands behind already.
 
     >>> from saccade.attention import NonLocal
     >>> from saccade.networks import ResNet
@@ -39,23 +41,28 @@ def put_between(
     >>> [name for name, _ in network.layer1.named_children()]
     ['0', '0_attention', '1']
     """
-    layers: Any = [layer for name, layer in network.named_children() if name.startswith("layer")]
+    stages = [layer for name, layer in network.named_children() if name.startswith("layer")]
+    names = [[name for name, _ in stage.named_children() if name.isdigit()] for stage in stages]
     if behind is None:
-        stage = max(len(layers) - 1, 1)
-        behind = {stage: [max(len(layers[stage - 1]) - 2, 0)]}
+        number = max(len(stages) - 1, 1)
+        behind = {number: [max(len(names[number - 1]) - 2, 0)]}
+    chosen: dict[int, set[str]] = {}
     for number, blocks in behind.items():
-        if not 1 <= number <= len(layers):
-            raise InputError(f"put_between: behind must name stages from 1 to {len(layers)}, got {number}.")
-        layer = layers[number - 1]
-        count = len(layer)
+        if not 1 <= number <= len(stages):
+            raise InputError(f"put_between: behind must name stages from 1 to {len(stages)}, got {number}.")
+        there = names[number - 1]
         for block in blocks:
-            if not -count <= block < count:
-                raise InputError(f"put_between: layer{number} has {count} blocks, got block {block}.")
-        chosen = {block % count for block in blocks}
+            if not -len(there) <= block < len(there):
+                raise InputError(f"put_between: layer{number} has {len(there)} blocks, got block {block}.")
+            if hasattr(stages[number - 1], f"{there[block]}_attention"):
+                raise InputError(f"put_between: something stands behind layer{number}.{there[block]} already.")
+        chosen[number] = {there[block] for block in blocks}
+    for number, numbers in chosen.items():
         parts: OrderedDict[str, nn.Module] = OrderedDict()
-        for i, block in enumerate(layer):
-            parts[str(i)] = block
-            if i in chosen:
-                parts[f"{i}_attention"] = make(block.out_channels)
+        part: Any
+        for name, part in stages[number - 1].named_children():
+            parts[name] = part
+            if name in numbers:
+                parts[f"{name}_attention"] = make(part.out_channels)
         setattr(network, f"layer{number}", nn.Sequential(parts))
     return network
