@@ -30,6 +30,6 @@ def export(
     folder = run / "export" if out is None else out
     check_folder(folder)
     predictor = load(run, system=system)
-    path = export_run(predictor.network, predictor.input_shape, run / "model.safetensors", folder, format)
+    path = export_run(predictor.network, predictor.config.input_shape, run / "model.safetensors", folder, format)
     write_text(folder / "config.yaml", (run / "config.yaml").read_text(encoding="utf-8"))
     typer.echo(str(path))

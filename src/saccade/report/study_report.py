@@ -63,13 +63,18 @@ def _render(study: Mapping[str, Any], name: str) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    means = {arm: mean_dice_of_cases(scores) for arm, scores in study["arms"].items()}
+    arms, with_targets = study["arms"], study.get("task") == "classification"
+    if with_targets:
+        means = {arm: {case: found["loss"] for case, found in scores["cases"].items()} for arm, scores in arms.items()}
+    else:
+        means = {arm: mean_dice_of_cases(scores) for arm, scores in arms.items()}
     cases = sorted({case for found in means.values() for case in found})
     return environment.get_template("study.html.j2").render(
         name=name,
         study=study,
         tables=study_tables(study),
-        plots=draw_study(study),
+        plots=[] if with_targets else draw_study(study),
+        of_cases="Loss" if with_targets else "Mean Dice",
         frame=boxes.FRAME,
         cases=[(case, [number(found.get(case)) for found in means.values()]) for case in cases],
         version=version("saccade"),

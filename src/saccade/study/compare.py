@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from saccade.data.classification.case import ImageDataset
 from saccade.data.layouts import Dataset
 from saccade.errors import InputError, SaccadeError
 from saccade.files import check_folder, read_json, write_json, write_text
@@ -13,11 +14,13 @@ from saccade.study.compare_cases import compare_arms
 from saccade.study.compare_plan import Plan, plan_folds
 from saccade.study.compare_runs import Say, do_step, is_done
 from saccade.study.compare_scores import score_arm
-from saccade.study.compare_settings import check_settings
+from saccade.study.compare_settings import check_settings, task_of_all
 from saccade.study.compare_tables import study_markdown
+from saccade.study.compare_targets import compare_target_arms, score_target_arm, targets_of_all
 from saccade.study.protocols import plan_protocol
 from saccade.tasks.environment import describe_environment
-from saccade.tasks.segmentation.begin import hash_files, open_dataset
+from saccade.tasks.settings import merge
+from saccade.tasks.task import Task, find_task
 
 FORMAT = 1
 FOLDS = 5
@@ -69,7 +72,8 @@ def compare_systems(
 
     Returns:
         What ``study.json`` holds: ``"arms"`` with the scores of each case, their summary, intervals and cost;
-        ``"comparisons"`` as `compare_results` gives them; ``"notes"``, and what the study was made with.
+        ``"comparisons"`` as `compare_results` or, of classes and numbers, `compare_targets` gives them; ``"notes"``,
+        and what the study was made with.
 
     Raises:
         InputError: If a name, a setting or the data cannot be used, or ``out`` holds something else.
@@ -78,23 +82,27 @@ def compare_systems(
     out = Path(out)
     check_folder(out)
     _check_numbers(folds, first_folds, seeds, protocol)
-    shared = check_settings(systems, preset, settings or {})
-    names = shared.get("data", {}).get("label_names")
-    dataset = open_dataset(data, names)
+    kind = task_of_all(systems, data)
+    shared = check_settings(systems, preset, settings or {}, kind)
+    does, own = find_task(kind), shared.get("data", {})
+    dataset = does.open_dataset(data, own)
+    if isinstance(dataset, ImageDataset):  # the same classes in every fold
+        shared = merge(shared, {"data": targets_of_all(dataset, own)})
     plan = _plan(
         dataset,
         systems,
+        kind,
         folds=folds or FOLDS,
         first_folds=first_folds,
         seeds=seeds,
         protocol=protocol,
-        pretrain=None if pretrain is None else open_dataset(pretrain, names),
+        pretrain=None if pretrain is None else does.open_dataset(pretrain, own),
     )
     for note in plan.notes:
         say(f"note   {note}")
     about = {"version": FORMAT, "protocol": protocol, "systems": list(systems), "preset": preset, "settings": shared}
     about |= {"seeds": seeds, "folds": None if protocol else folds or FOLDS}
-    fresh = _open_study(out, about, plan)
+    fresh = _open_study(out, about, plan, does)
     try:
         _do_steps(plan, out, preset, shared, say)
     except SaccadeError:
@@ -102,13 +110,16 @@ def compare_systems(
             shutil.rmtree(out / "runs", ignore_errors=True)
             (out / "plan.json").unlink()
         raise
-    arms = {arm.name: score_arm(arm, plan, out / "runs") for arm in plan.arms}
+    with_targets = kind == "classification"
+    score, compared = (score_target_arm, compare_target_arms) if with_targets else (score_arm, compare_arms)
+    arms = {arm.name: score(arm, plan, out / "runs") for arm in plan.arms}
     study = {
         **about,
+        "task": kind,
         "notes": list(plan.notes),
         "splits": _splits(plan),
         "arms": arms,
-        "comparisons": compare_arms(arms, plan.pairs),
+        "comparisons": compared(arms, plan.pairs),
         "environment": describe_environment(),
     }
     write_json(out / "study.json", study)
@@ -128,25 +139,28 @@ def _check_numbers(folds: int | None, first_folds: int | None, seeds: int, proto
 
 
 def _plan(
-    dataset: Dataset,
+    dataset: Dataset | ImageDataset,
     systems: Sequence[str],
+    task: str,
     *,
     folds: int,
     first_folds: int | None,
     seeds: int,
     protocol: str | None,
-    pretrain: Dataset | None,
+    pretrain: Dataset | ImageDataset | None,
 ) -> Plan:
     if protocol is not None:
+        if isinstance(dataset, ImageDataset) or isinstance(pretrain, ImageDataset):
+            raise InputError(f"compare: --protocol {protocol} is one of segmentations.")
         return plan_protocol(protocol, dataset, systems, pretrain=pretrain, seeds=seeds)
     if pretrain is not None:
         raise InputError("compare: --pretrain must have --protocol ct82 with it.")
-    return plan_folds(dataset, systems, folds=folds, first_folds=first_folds or folds, seeds=seeds)
+    return plan_folds(dataset, systems, task=task, folds=folds, first_folds=first_folds or folds, seeds=seeds)
 
 
-def _open_study(out: Path, about: Mapping[str, Any], plan: Plan) -> bool:
+def _open_study(out: Path, about: Mapping[str, Any], plan: Plan, does: Task) -> bool:
     """Write a new study's plan, or see that the one in the folder is the same; whether it is new."""
-    wanted = {**about, "splits": _splits(plan), "files": _hashes(plan)}
+    wanted = {**about, "splits": _splits(plan), "files": _hashes(plan, does)}
     wanted = json.loads(json.dumps(wanted, default=str))  # as it will be read
     path = out / "plan.json"
     if path.is_file():
@@ -178,12 +192,12 @@ def _splits(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _hashes(plan: Plan) -> dict[str, Any]:
+def _hashes(plan: Plan, does: Task) -> dict[str, Any]:
     """SHA-256 of the files of every case that the study uses; a data set that has moved is still the same."""
     found: dict[str, Any] = {}
     for part in plan.parts.values():
         dataset, known = plan.datasets[part.data], found.setdefault(part.data, {})
         for id in (*part.split.train, *part.split.validation):
             if id not in known:
-                known[id] = hash_files(dataset.case(id))
+                known[id] = does.describe_case(dataset.case(id))["sha256"]
     return found

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from saccade.data.classification.case import Case as ImageCase
+from saccade.data.classification.case import ImageDataset
 from saccade.data.layouts import Case, Dataset
-from saccade.data.splits import make_folds
-from saccade.errors import InputError
 from saccade.systems import find_system, is_own
 from saccade.tasks.begin import Split
+from saccade.tasks.task import find_task
 
 DATA = "data"  # how a study calls the data set that its scores are about
 
@@ -89,7 +91,7 @@ class Plan:
         notes: What a reader has to know.
     """
 
-    datasets: Mapping[str, Dataset]
+    datasets: Mapping[str, Dataset | ImageDataset]
     parts: Mapping[str, Part]
     steps: Sequence[Train | Transfer]
     arms: Sequence[Arm]
@@ -98,12 +100,15 @@ class Plan:
     notes: Sequence[str] = ()
 
 
-def plan_folds(dataset: Dataset, systems: Sequence[str], *, folds: int, first_folds: int, seeds: int) -> Plan:
+def plan_folds(
+    dataset: Dataset | ImageDataset, systems: Sequence[str], *, task: str, folds: int, first_folds: int, seeds: int
+) -> Plan:
     """Every system on every fold, fold by fold.
 
     Args:
         dataset: The data.
         systems: Their names.
+        task: Theirs.
         folds: How many parts the cases are dealt out to; each is held out once.
         first_folds: How many of them are done.
         seeds: Trainings of each system on each fold.
@@ -112,11 +117,7 @@ def plan_folds(dataset: Dataset, systems: Sequence[str], *, folds: int, first_fo
         InputError: If there are fewer cases than folds.
     """
     cases, notes = usable_cases(dataset)
-    if len(cases) < folds:
-        raise InputError(
-            f"{dataset.root}: must have at least {folds} labelled cases for {folds} folds, found {len(cases)}."
-        )
-    held_out = make_folds([case.id for case in cases], folds)
+    held_out = find_task(task).deal(dataset, cases, folds)
     parts = {f"fold{number}": Part(DATA, rest_of(cases, ids)) for number, ids in enumerate(held_out)}
     done = list(parts)[:first_folds]
     if first_folds < folds:
@@ -134,7 +135,7 @@ def plan_folds(dataset: Dataset, systems: Sequence[str], *, folds: int, first_fo
     return Plan({DATA: dataset}, parts, steps, arms, pairs_of(systems), notes=notes)
 
 
-def usable_cases(dataset: Dataset) -> tuple[list[Case], list[str]]:
+def usable_cases(dataset: Dataset | ImageDataset) -> tuple[list[Any], list[str]]:
     """The labelled cases that are not set apart for a test, and what is to be said of marks in the data set."""
     cases, notes = [case for case in dataset.labelled() if case.split != "test"], []
     if apart := len(dataset.labelled()) - len(cases):
@@ -144,7 +145,7 @@ def usable_cases(dataset: Dataset) -> tuple[list[Case], list[str]]:
     return cases, notes
 
 
-def rest_of(cases: Sequence[Case], held_out: Sequence[str]) -> Split:
+def rest_of(cases: Sequence[Case | ImageCase], held_out: Sequence[str]) -> Split:
     """The split that holds these cases out and learns from all others."""
     return Split(tuple(case.id for case in cases if case.id not in held_out), tuple(sorted(held_out)))
 

@@ -38,7 +38,7 @@ def score_arm(arm: Arm, plan: Plan, runs: Path) -> dict[str, Any]:
             "n": len(means),
             **interval(means),
         },
-        "cost": _cost(arm, plan, runs),
+        "cost": cost_of(arm, plan, runs),
         "runs": [name for names in arm.steps for name in names],
     }
 
@@ -51,7 +51,7 @@ def _joined(runs: Path, names: Sequence[str]) -> Result:
     }
 
 
-def _cost(arm: Arm, plan: Plan, runs: Path) -> dict[str, Any]:
+def cost_of(arm: Arm, plan: Plan, runs: Path) -> dict[str, Any]:
     """What the trainings and one forward pass of the network cost."""
     trained = {step.name: step.of if isinstance(step, Transfer) else step.name for step in plan.steps}
     names = list(dict.fromkeys(trained[name] for steps in arm.steps for name in steps))
@@ -70,8 +70,6 @@ def _forward_pass(run: Path) -> dict[str, Any]:
     kept = run / "cost.json"
     if not kept.is_file():
         config = read_config(run)
-        patch = config.data.patch_size
-        shape = (1, config.data.channels, *(patch[:2] if patch[2] == 1 else patch))
-        write_json(kept, measure_cost(make_network(config), shape).as_dict())
+        write_json(kept, measure_cost(make_network(config), (1, *config.input_shape)).as_dict())
     cost: dict[str, Any] = read_json(kept)
     return cost

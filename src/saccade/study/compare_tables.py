@@ -6,7 +6,10 @@ from typing import Any
 from saccade.study.evaluation import Table
 from saccade.study.protocols_paper import CT_82, paper_figures, paper_organ
 from saccade.study.tables import COLUMNS, markdown, number, span, unknown
+from saccade.study.targets import SCORES
 
+COST = ("Parameters", "Forward pass", "Training", "Peak memory")
+TARGET_SCORES = ("accuracy", "balanced_accuracy", "kappa", "auroc", "mae", "r2", "spearman")
 SHOWN = ("dice", "precision", "recall", "surface_distance_mm")  # as the paper has them, in its order
 PAPER = "paper, its own data: "
 
@@ -19,6 +22,8 @@ def study_markdown(study: Mapping[str, Any]) -> str:
 
 def study_tables(study: Mapping[str, Any]) -> list[Table]:
     """Arms with their costs, comparisons, and organs with the paper's figures where the study follows a protocol."""
+    if study.get("task") == "classification":
+        return _target_tables(study)
     tables = [_arms(study)]
     if study["comparisons"]:
         tables.append(_comparisons(study))
@@ -27,16 +32,44 @@ def study_tables(study: Mapping[str, Any]) -> list[Table]:
 
 
 def _arms(study: Mapping[str, Any]) -> Table:
-    head = ["System", "Cases", "Mean Dice", "95 % interval", "Parameters", "Forward pass", "Training", "Peak memory"]
+    head = ["System", "Cases", "Mean Dice", "95 % interval", *COST]
     rows = []
     for name, arm in study["arms"].items():
         mean, cost = arm["mean_dice"], arm["cost"]
-        trained = cost["training_seconds"]
         cells = [name, str(mean["n"]), _spread(mean["mean"], mean["std"]), span(mean)]
-        cells += [f"{cost['parameters']:,}", f"{cost['forward_pass']['seconds']:.3f} s"]
-        cells += [f"{len(trained)} x {sum(trained) / len(trained):.0f} s", f"{cost['peak_memory_bytes'] / 1e9:.2f} GB"]
-        rows.append([*cells])
+        rows.append([*cells, *_cost_cells(cost)])
     return Table("mean over organs of the Dice of the held-out cases, and what it cost", [head, *rows])
+
+
+def _target_tables(study: Mapping[str, Any]) -> list[Table]:
+    """Arms with their costs, and comparisons."""
+    arms = study["arms"]
+    shown = [name for name in TARGET_SCORES if any(name in arm["summary"] for arm in arms.values())]
+    rows = [["System", "Cases", *(SCORES[name] for name in shown), *COST]]
+    for name, arm in arms.items():
+        cells = [f"{number(arm['summary'][s]['value'])} ({span(arm['summary'][s])})" for s in shown]
+        rows.append([name, str(len(arm["cases"])), *cells, *_cost_cells(arm["cost"])])
+    tables = [Table("scores of the held-out cases with 95 % intervals, and what they cost", rows)]
+    if study["comparisons"]:
+        rows = [["System", "Against", "Score", "Pairs", "Difference", "95 % interval", "p", "p (Holm)", "Verdict"]]
+        for pair in study["comparisons"]:
+            for score, found in pair["scores"].items():
+                p = [number(found["p"], ".2g"), number(found["p_holm"], ".2g")]
+                cells = [score, str(found["n"]), number(found["difference"], "+.3f"), span(found), *p]
+                rows.append([pair["arm"], pair["against"], *cells, found["verdict"]])
+        tables.append(Table("differences case by case, of being right and of the loss", rows))
+    return tables
+
+
+def _cost_cells(cost: Mapping[str, Any]) -> list[str]:
+    """What an arm cost, under the headings `COST`."""
+    trained = cost["training_seconds"]
+    return [
+        f"{cost['parameters']:,}",
+        f"{cost['forward_pass']['seconds']:.3f} s",
+        f"{len(trained)} x {sum(trained) / len(trained):.0f} s",
+        f"{cost['peak_memory_bytes'] / 1e9:.2f} GB",
+    ]
 
 
 def _comparisons(study: Mapping[str, Any]) -> Table:

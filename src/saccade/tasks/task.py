@@ -31,6 +31,9 @@ class Task(Protocol):
     def open_dataset(self, data: Path | str, settings: Mapping[str, Any]) -> Any:
         """The data set, as the ``data`` part of the user's settings wants it."""
 
+    def deal(self, dataset: Any, cases: list[Any], folds: int) -> list[list[str]]:
+        """Ids of cases dealt out to folds."""
+
     def choose_split(self, dataset: Any, *, fold: int, folds: int) -> tuple[list[Any], list[Any]]:
         """Cases to learn from and cases held out: as the data set says, else a fold."""
 

@@ -13,7 +13,7 @@ from saccade.errors import InputError
 
 def test_class_folders_with_and_without_parts(tmp_path) -> None:
     plain = find_image_dataset(class_folders(tmp_path / "plain", 2))
-    assert (plain.layout, plain.columns, plain.classes) == ("class folders", ("class",), ("cat", "dog"))
+    assert (plain.layout, plain.columns) == ("class folders", ("class",))
     assert [(case.id, case.values, case.split) for case in plain.cases] == [
         ("cat/00", ("cat",), None),
         ("cat/01", ("cat",), None),

@@ -70,7 +70,6 @@ class ImageDataset:
         layout: "class folders", "table", "npz", "mnist" or "images".
         cases: In order of id.
         columns: Names of the targets; one for class folders.
-        classes: Values that the layout declares, also those that no case has; empty where it declares none.
         faults: What is wrong with names and tables; no image has been read for these.
     """
 
@@ -78,7 +77,6 @@ class ImageDataset:
     layout: str
     cases: tuple[Case, ...]
     columns: tuple[str, ...]
-    classes: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
 
     def labelled(self) -> list[Case]:

@@ -25,10 +25,8 @@ def find_class_folders(root: Path) -> ImageDataset | None:
         parts = [(root, None, "")]
     cases: list[Case] = []
     faults: list[Fault] = []
-    classes: dict[str, None] = {}
     for part, name, prefix in parts:
         for folder in _folders(part):
-            classes[folder.name] = None
             images = sorted(path for path in folder.rglob("*") if is_image(path) and _is_visible(path, root))
             faults += _unreadable(folder, root)
             if not images:
@@ -39,7 +37,7 @@ def find_class_folders(root: Path) -> ImageDataset | None:
     if not cases:
         return None
     faults += repeated_ids(cases)
-    return ImageDataset(root, "class folders", tuple(cases), (COLUMN,), tuple(sorted(classes)), tuple(faults))
+    return ImageDataset(root, "class folders", tuple(cases), (COLUMN,), tuple(faults))
 
 
 def find_images(root: Path) -> ImageDataset | None:

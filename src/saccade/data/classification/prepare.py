@@ -13,7 +13,6 @@ from saccade.data.classification.read import Image, with_channels
 from saccade.errors import InputError
 
 MINIMUM_STD = 1e-6  # a constant image has no spread to divide by
-FITS = ("stretch", "pad", "crop")
 
 
 @dataclass(frozen=True)

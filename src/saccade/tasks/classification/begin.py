@@ -33,9 +33,18 @@ def open_dataset(data: Path | str, settings: Mapping[str, Any]) -> ImageDataset:
     return dataset
 
 
+def deal(dataset: ImageDataset, cases: list[Case], folds: int) -> list[list[str]]:
+    """Ids of cases dealt out to folds, each with its share of every class and no patient in two.
+
+    Raises:
+        InputError: If there are fewer cases than folds.
+    """
+    by_class = kind_of(dataset.columns, cases, str(dataset.root)) == "classes"
+    return deal_folds(cases, folds, by_class=by_class)
+
+
 def choose_split(dataset: ImageDataset, *, fold: int, folds: int) -> tuple[list[Case], list[Case]]:
-    """Training and validation cases: as the data set says, else fold ``fold`` of ``folds``, each with its share of
-    every class and no patient on both sides.
+    """Training and validation cases: as the data set says, else fold ``fold`` of ``folds``; see `deal`.
 
     Raises:
         InputError: If there is no such fold, or there are fewer cases than folds.
@@ -44,8 +53,7 @@ def choose_split(dataset: ImageDataset, *, fold: int, folds: int) -> tuple[list[
     if any(case.split == "validation" for case in labelled):
         return [c for c in labelled if c.split != "validation"], [c for c in labelled if c.split == "validation"]
     check_fold(fold, folds)
-    by_class = kind_of(dataset.columns, labelled, str(dataset.root)) == "classes"
-    held_out = set(deal_folds(labelled, folds, by_class=by_class)[fold])
+    held_out = set(deal(dataset, labelled, folds)[fold])
     return [c for c in labelled if c.id not in held_out], [c for c in labelled if c.id in held_out]
 
 

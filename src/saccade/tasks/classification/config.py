@@ -97,6 +97,11 @@ class ClassificationConfig(RunConfig):
     training: Training = Training()
     inference: Inference = Inference()
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one image that the network takes, (c, *space)."""
+        return (self.data.channels, *self.data.size)
+
     @model_validator(mode="after")
     def _settings_fit_the_targets(self) -> "ClassificationConfig":
         kind, training = self.data.kind, self.training

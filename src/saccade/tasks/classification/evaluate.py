@@ -8,7 +8,7 @@ import numpy as np
 
 from saccade.data.classification.case import Case, ImageDataset
 from saccade.data.classification.layouts import scan_image_dataset
-from saccade.data.classification.targets import as_number
+from saccade.data.classification.targets import Kind, as_number
 from saccade.errors import InputError
 from saccade.metrics.classification import (
     calibration_bins,
@@ -99,14 +99,36 @@ def score_table(table: Table, cases: Mapping[str, Case], dataset: ImageDataset, 
     """
     names = list(table.names)
     said = np.array([table.rows[id] for id in cases], float)
-    about = {"kind": table.kind, "classes": names}
     if table.kind in ("classes", "ordinal"):
         truth = np.array([_class_of(case, names) for case in cases.values()])
+    else:
+        order = [dataset.columns.index(name) if name in dataset.columns else n for n, name in enumerate(names)]
+        if len(dataset.columns) != len(names):
+            wanted, found = ", ".join(names), ", ".join(dataset.columns)
+            raise InputError(f"{dataset.root}: must have the targets {wanted}, has {found}.")
+        truth = np.array([[_number(case, case.values[n]) for n in order] for case in cases.values()])
+    return score_said(table.kind, names, list(cases), truth, said, seed=seed)
+
+
+def score_said(
+    kind: Kind, names: Sequence[str], ids: Sequence[str], truth: np.ndarray, said: np.ndarray, *, seed: int = 0
+) -> dict[str, Any]:
+    """As `score_table`, for numbers.
+
+    Args:
+        kind: Of the targets.
+        names: Of the values.
+        ids: Of the cases.
+        truth: (n,) numbers of classes, or (n, t) with NaN where there is no target.
+        said: (n, k) probabilities or (n, t) numbers.
+        seed: Of the bootstrap.
+    """
+    about = {"kind": kind, "classes": list(names)}
+    if kind in ("classes", "ordinal"):
         # what other tools round need not sum to one
         said = said / np.maximum(said.sum(1, keepdims=True), TINY)
-        result = score_classes(truth, said, names, ordinal=table.kind == "ordinal", seed=seed)
-        right = said[np.arange(len(truth)), truth]
-        found = said.argmax(1)
+        result = score_classes(truth, said, names, ordinal=kind == "ordinal", seed=seed)
+        right, found = said[np.arange(len(truth)), truth], said.argmax(1)
         result["calibration"] = calibration_bins(said.max(1), (found == truth).astype(float))
         result["roc"] = {name: roc_points(truth == c, said[:, c]) for c, name in enumerate(names)}
         result["cases"] = {
@@ -117,33 +139,29 @@ def score_table(table: Table, cases: Mapping[str, Case], dataset: ImageDataset, 
                 "loss": float(-np.log(max(right[n], TINY))),
                 "probabilities": dict(zip(names, said[n].tolist(), strict=True)),
             }
-            for n, id in enumerate(cases)
+            for n, id in enumerate(ids)
         }
         return {**about, **result}
-    order = [dataset.columns.index(name) if name in dataset.columns else n for n, name in enumerate(names)]
-    if len(dataset.columns) != len(names):
-        raise InputError(f"{dataset.root}: must have the targets {', '.join(names)}, has {', '.join(dataset.columns)}.")
-    values = np.array([[_number(case, case.values[n]) for n in order] for case in cases.values()])
-    known = ~np.isnan(values)
-    if table.kind == "multi_label":
-        result = score_labels_present(values, said, names, seed=seed)
-        right = np.where(values == 1, said, 1 - said)
+    known = ~np.isnan(truth)
+    if kind == "multi_label":
+        result = score_labels_present(truth, said, names, seed=seed)
+        right = np.where(truth == 1, said, 1 - said)
         losses = np.where(known, -np.log(np.maximum(right, TINY)), 0.0)
-        result["calibration"] = calibration_bins(said[known], values[known])
+        result["calibration"] = calibration_bins(said[known], truth[known])
         result["roc"] = {
-            name: roc_points(values[known[:, c], c] == 1, said[known[:, c], c]) for c, name in enumerate(names)
+            name: roc_points(truth[known[:, c], c] == 1, said[known[:, c], c]) for c, name in enumerate(names)
         }
     else:
-        result = score_numbers(values, said, names, seed=seed)
-        losses = np.where(known, np.abs(values - said), 0.0)
+        result = score_numbers(truth, said, names, seed=seed)
+        losses = np.where(known, np.abs(truth - said), 0.0)
     mean = losses.sum(1) / np.maximum(known.sum(1), 1)
     result["cases"] = {
         id: {
-            "truth": dict(zip(names, (None if np.isnan(v) else float(v) for v in values[n]), strict=True)),
+            "truth": dict(zip(names, (None if np.isnan(v) else float(v) for v in truth[n]), strict=True)),
             "prediction": dict(zip(names, said[n].tolist(), strict=True)),
             "loss": float(mean[n]),
         }
-        for n, id in enumerate(cases)
+        for n, id in enumerate(ids)
     }
     return {**about, **result}
 

@@ -62,11 +62,6 @@ class ClassificationPredictor:
         return ClassificationPredictor(self.network, config, temperature=self.temperature, device=str(self.device))
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Of one image that the network takes, (c, *space)."""
-        return (self.config.data.channels, *self.config.data.size)
-
-    @property
     def names(self) -> tuple[str, ...]:
         """Of the values: classes, levels or labels; the targets of a regression."""
         data = self.config.data

@@ -50,17 +50,26 @@ def plan(
     return with_labelled(with_plan(config, implementation, device), dataset, cases)
 
 
+def deal(dataset: Dataset, cases: list[Case], folds: int) -> list[list[str]]:
+    """Ids of labelled cases dealt out to folds.
+
+    Raises:
+        InputError: If there are fewer cases than folds.
+    """
+    if len(cases) < folds:
+        raise InputError(
+            f"{dataset.root}: must have at least {folds} labelled cases for {folds} folds, found {len(cases)}."
+        )
+    return make_folds([case.id for case in cases], folds)
+
+
 def choose_split(dataset: Dataset, *, fold: int, folds: int) -> tuple[list[Case], list[Case]]:
     """Training and validation cases: as the data set says, else fold ``fold`` of ``folds`` is held out."""
     labelled = [case for case in dataset.labelled() if case.split != "test"]
     if any(case.split == "validation" for case in labelled):
         return [c for c in labelled if c.split != "validation"], [c for c in labelled if c.split == "validation"]
     check_fold(fold, folds)
-    if len(labelled) < folds:
-        raise InputError(
-            f"{dataset.root}: must have at least {folds} labelled cases for {folds} folds, found {len(labelled)}."
-        )
-    held_out = set(make_folds([case.id for case in labelled], folds)[fold])
+    held_out = set(deal(dataset, labelled, folds)[fold])
     return [c for c in labelled if c.id not in held_out], [c for c in labelled if c.id in held_out]
 
 

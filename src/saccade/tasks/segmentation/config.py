@@ -112,6 +112,12 @@ class SegmentationConfig(RunConfig):
     inference: Inference = Inference()
 
     @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one patch that the network takes, (c, *space)."""
+        patch = self.data.patch_size
+        return (self.data.channels, *(patch[:2] if patch[2] == 1 else patch))
+
+    @property
     def classes(self) -> list[int]:
         """Label value of every output channel; channel 0 is background."""
         return [0, *sorted(self.data.label_names)]

@@ -57,12 +57,6 @@ class SegmentationPredictor:
         return SegmentationPredictor(self.network, config, device=str(self.device))
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Of one patch that the network takes, (c, *space)."""
-        patch = self.config.data.patch_size
-        return (self.config.data.channels, *(patch[:2] if patch[2] == 1 else patch))
-
-    @property
     def attends(self) -> bool:
         """Whether the network has maps to show."""
         return any(isinstance(module, Tap) and module.kind == "spatial" for module in self.network.modules())
