@@ -20,12 +20,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from saccade import attention
 from saccade.attention.non_local import PAIRWISE
 from saccade.attention.pairwise.base import apply_weights
 from saccade.attention.pairwise.softmax import fused_is_faster
+from saccade.layers.flops import count_flops
 from saccade.tasks.environment import machine, peak_memory_bytes
 
 CHANNELS = 64
@@ -140,7 +140,7 @@ def fastest(modules: Sequence[nn.Module], inputs: Sequence[Tensor], repeats: int
 
 def measured(module: nn.Module, inputs: Sequence[Tensor], repeats: int) -> dict[str, float]:
     """Cost of one mechanism."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with count_flops() as counter, torch.no_grad():
         module(*inputs)
     before = peak_memory_bytes()
     (seconds,) = fastest([module], inputs, repeats)

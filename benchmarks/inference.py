@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 from monai.networks.nets import AttentionUnet
-from torch.utils.flop_counter import FlopCounterMode
 
+from saccade.layers.flops import count_flops
 from saccade.networks import AttentionUNet
 from saccade.networks.inference import for_inference
 from saccade.tasks.environment import fast_bfloat16, machine
@@ -40,7 +40,7 @@ def seconds_of(function: Callable[[], object], repeats: int) -> float:
 
 def flops_of(network: torch.nn.Module, x: torch.Tensor) -> float:
     """Floating-point operations of one forward pass."""
-    with FlopCounterMode(display=False) as counter:
+    with count_flops() as counter:
         network(x)
     return float(counter.get_total_flops())
 

@@ -31,6 +31,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=180, help="training time of each run")
     parser.add_argument("--first-folds", type=int, default=hippocampus.FOLDS, help="only so many of the five folds")
     parser.add_argument("--steps", type=int, help="of each training, for attention-unet-protocols")
+    parser.add_argument(
+        "--note", action="append", default=[], help="what was special about this run, for attention-unet-protocols"
+    )
     options = parser.parse_args()
     if options.system in NEEDS_DATA and options.data is None:
         parser.error(f"{options.system} needs --data: {hippocampus.DATA['source']}")

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
+from saccade.layers.flops import count_flops
 from saccade.losses import dice_cross_entropy_loss
 from saccade.systems import build
 
@@ -36,7 +36,7 @@ def profile_step(
         dice_cross_entropy_loss(network(x), labels).backward()
         optimiser.step()
 
-    with FlopCounterMode(display=False) as counter:
+    with count_flops() as counter:
         step()
     seconds = min(_timed(step) for _ in range(STEPS))
     with profile(activities=[ProfilerActivity.CPU]) as seen:

@@ -1,6 +1,7 @@
 import torch
 from torch import nn
 
+from saccade.attention import MultiHeadAttention
 from saccade.study.cost import measure_cost
 
 
@@ -12,3 +13,10 @@ def test_a_convolutions_cost_by_hand_and_the_mode_is_left_alone():
     assert cost.seconds > 0
     assert cost.threads == torch.get_num_threads()
     assert network.training
+
+
+def test_the_fused_attention_of_cpus_is_counted():
+    n, width = 600, 16
+    projections, products = 4 * 2 * n * width * width, 2 * 2 * n * n * width
+    cost = measure_cost(MultiHeadAttention(width, heads=2), (1, n, width))
+    assert cost.gflop == (projections + products) / 1e9

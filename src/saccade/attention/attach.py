@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from saccade.attention import attach_module
 from saccade.attention.attach_mechanisms import Mechanism, find_mechanism
 from saccade.attention.attach_module import Attachment, Signal, attachments_of
 from saccade.attention.attach_places import Example, Place, Survey, call, first_image, survey, undisturbed
 from saccade.errors import InputError
+from saccade.layers.flops import count_flops
 
 
 def attach(
@@ -150,8 +150,7 @@ def _flops(attention: nn.Module, name: str, place: Place, source: Place | None) 
     """
     shapes = place.shapes or ((1, place.channels, *[8] * place.spatial_dims),)
     signal = () if source is None else ((source.shapes or ((1, source.channels, *[8] * source.spatial_dims),))[-1],)
-    fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    with undisturbed(attention), FlopCounterMode(display=False, custom_mapping={fused: _fused_flops}) as counter:
+    with undisturbed(attention), count_flops() as counter:
         for shape in shapes:
             given = [torch.zeros(s, dtype=place.dtype, device=place.device) for s in (shape, *signal)]
             y = _call_once(attention, name, place.name, given)
@@ -167,11 +166,6 @@ def _call_once(attention: nn.Module, name: str, place: str, given: Sequence[Tens
     except Exception as error:  # whatever a stranger's mechanism raises
         what = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         raise InputError(f"attach: {name} behind '{place}' cannot take its output: {what}") from error
-
-
-def _fused_flops(query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
-    """The two products of attention on CPUs, which torch's counter leaves out; shapes are (b, heads, n, d)."""
-    return int(2 * query[0] * query[1] * query[2] * key[2] * (query[3] + value[3]))
 
 
 def _try(root: nn.Module, inputs: Example, added: list[tuple[Place, Attachment]]) -> None:

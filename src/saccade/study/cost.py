@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+
+from saccade.layers.flops import count_flops
 
 REPEATS = 5
 
@@ -46,7 +47,7 @@ def measure_cost(network: nn.Module, shape: tuple[int, ...]) -> Cost:
     was_training = network.training
     network.eval()
     x = torch.zeros(shape)
-    with FlopCounterMode(display=False) as counter:
+    with count_flops() as counter:
         network(x)
     seconds = []
     for _ in range(REPEATS):
