@@ -81,8 +81,8 @@ def attention_unet(options: argparse.Namespace) -> None:
         "notes": [
             f"{steps} steps in every training: before fine-tuning, in fine-tuning (a tenth of the rate) and "
             "from scratch; the latest weights are kept, nothing is chosen on tested cases.",
-            f"On the second hospital the best network scores {best:.3f} and the best shortcut {shortcut:.3f}: where the "
-            "shortcut is ahead, so few steps leave the networks unfinished.",
+            f"On the second hospital the best network scores {best:.3f} and the best shortcut {shortcut:.3f}: where "
+            "the shortcut is ahead, so few steps leave the networks unfinished.",
             "Sizes are the paper's in proportion: 120/30, 30/120 and 61/21.",
             "Shortcuts are fitted on one half of the second hospital's cases and scored on the other.",
             "p values in the record are for each comparison alone; p_holm counts all of a study's.",
