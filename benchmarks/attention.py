@@ -156,7 +156,7 @@ def measured(module: nn.Module, inputs: Sequence[Tensor], repeats: int) -> dict[
 def cost_of(name: str, dims: int, repeats: int) -> dict[str, float]:
     """Cost of one row of the table."""
     make, inputs = MECHANISMS[name]
-    return measured(make(dims), inputs(dims), repeats)
+    return measured(make(dims).eval(), inputs(dims), repeats)  # one item has no batch statistics
 
 
 def random_block(form: str, channels: int, space: Sequence[int]) -> attention.NonLocal:
