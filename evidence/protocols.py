@@ -21,7 +21,7 @@ from saccade.study.compare_tables import study_markdown
 SYSTEMS = ("attention-unet", "unet")
 SOURCE_CASES, TARGET_CASES = 40, 40  # 32/8 and 8/32 of hospital a; 30/10 of hospital b
 SOURCE_SEED, TARGET_SEED = 100, 200  # other patients in each
-SEEDS, STEPS, EPOCHS = 3, 100, 5
+SEEDS, STEPS, EPOCHS = 3, 60, 5
 
 
 def say(line: str) -> None:
