@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli import compare, data, demo, evaluate, export, predict, report, systems, train
+from saccade.cli import compare, data, demo, evaluate, explain, export, predict, report, systems, train
 from saccade.errors import InputError, SaccadeError
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
@@ -27,6 +27,7 @@ app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
+app.command("explain")(explain.explain)
 app.command("export")(export.export)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)

@@ -1,0 +1,197 @@
+"""Explaining what a trained run saw: a map on the input's own grid, a picture and a verdict for each, as files."""
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from torch import Tensor, nn
+
+import saccade.explain
+from saccade.data.volume import Volume, write_volume
+from saccade.errors import InputError, unknown_name
+from saccade.explain.faithfulness import verify
+from saccade.explain.picture import explanation_figure
+from saccade.explain.render import encode
+from saccade.explain.targets import Target
+from saccade.files import atomic, write_json
+
+METHODS = (
+    "ablation_cam", "attention_maps", "cam", "eigen_cam", "eigen_grad_cam", "grad_cam", "grad_cam_element_wise",
+    "grad_cam_plus_plus", "guided_backpropagation", "guided_grad_cam", "hires_cam", "input_gradient", "layer_cam",
+    "occlusion", "respond_cam", "score_cam", "x_grad_cam",
+)  # fmt: skip
+# These show the same whatever is asked for.
+WITHOUT_TARGET = ("attention_maps", "eigen_cam")
+# The class of a predictor, and the module whose `explainer` makes an `Explainer` of one: here tasks plug in.
+EXPLAINERS = {
+    "ClassificationPredictor": "saccade.explain.classification",
+    "SegmentationPredictor": "saccade.explain.segmentation",
+}
+
+Say = Callable[[str], None]
+Method = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted.
+
+    Attributes:
+        method: One of `METHODS`.
+        layer: Name of the network's layer; default the last convolution.
+        targets: Names of what is explained; default all that the run knows.
+        counterfactual: Whether to explain what speaks against the targets.
+        check: Whether to make a verdict on each map.
+    """
+
+    method: str
+    layer: str | None = None
+    targets: tuple[str, ...] = ()
+    counterfactual: bool = False
+    check: bool = False
+
+    def function(self) -> Method:
+        """The method itself.
+
+        Raises:
+            InputError: If there is none of that name.
+        """
+        name = self.method.replace("-", "_")
+        if name not in METHODS:
+            raise unknown_name("explain", "method", self.method, list(METHODS))
+        function: Method = getattr(saccade.explain, name)
+        return function
+
+
+class Sample(NamedTuple):
+    """What a verdict is made on: a network, one input of it, and the target."""
+
+    network: nn.Module
+    x: Tensor
+    target: Target
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One map.
+
+    Attributes:
+        target: Name of what is explained.
+        scan: What was looked at.
+        map: Signed values on the scan's grid, float32; None where there is nothing to explain.
+        sample: The network's input that has most of the evidence; None without a map.
+        flat: Whether it is a picture, rows and columns without a place in space.
+    """
+
+    target: str
+    scan: Volume
+    map: Volume | None
+    sample: Sample | None
+    flat: bool = False
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """What a task brings to be explained."""
+
+    def cases(self, inputs: Sequence[Path], apart_from: Path) -> list[tuple[str, Any]]:
+        """The cases that paths stand for, with what `explain` takes of each; nothing in a folder of results is one."""
+
+    def targets(self, wanted: Sequence[str]) -> list[str]:
+        """The names of what is explained; raises InputError for one that is unknown.
+
+        If none is wanted, all; or none at all, if `explain` then decides case by case.
+        """
+
+    def explain(self, case: Any, targets: Sequence[str], request: Request) -> Iterator[Explanation]:
+        """An explanation for each target."""
+
+
+def explainer_of(predictor: Any) -> Explainer:
+    """What explains the runs of a predictor's task.
+
+    Raises:
+        InputError: If its task has no explanations.
+    """
+    for kind in type(predictor).__mro__:
+        if kind.__name__ in EXPLAINERS:
+            explainer: Explainer = importlib.import_module(EXPLAINERS[kind.__name__]).explainer(predictor)
+            return explainer
+    raise InputError(
+        f"explain: runs of a {type(predictor).__name__} cannot be explained. Use saccade.explain in Python."
+    )
+
+
+def explain_inputs(
+    explainer: Explainer, inputs: Sequence[Path], out: Path, request: Request, *, say: Say
+) -> Iterator[dict[str, Any]]:
+    """Write a map, a picture and a record for each case and target.
+
+    Args:
+        explainer: From `explainer_of`.
+        inputs: Files and folders.
+        out: Folder; gets ``<case>_<target>_<method>.nii.gz`` (signed values on the case's own grid), the same name with
+            ``.png`` (planes through the strongest value, or the picture), and ``explanations.json`` with all records.
+        request: What is wanted.
+        say: Gets a line where there is nothing to explain.
+
+    Yields:
+        The record of each map.
+
+    Raises:
+        InputError: If an input, a name or a layer cannot be used.
+    """
+    request.function()
+    cases, targets = explainer.cases(inputs, out), explainer.targets(request.targets)
+    if request.method.replace("-", "_") in WITHOUT_TARGET:
+        if request.targets or request.counterfactual:
+            raise InputError(f"explain: {request.method} does not depend on a target; leave --target out.")
+        targets = targets[:1]
+    records: list[dict[str, Any]] = []
+    for case, given in cases:
+        for explanation in explainer.explain(given, targets, request):
+            if explanation.map is None:
+                say(f"{case}: nothing of {explanation.target} was predicted, so there is nothing to explain")
+                continue
+            records.append(_write(case, explanation, out, request))
+            write_json(out / "explanations.json", records)
+            yield records[-1]
+
+
+def _write(case: str, explanation: Explanation, out: Path, request: Request) -> dict[str, Any]:
+    map_ = explanation.map
+    assert map_ is not None
+    method = request.method.replace("-", "_")
+    words = [case] if method in WITHOUT_TARGET else [case, explanation.target]
+    words += [method, "counterfactual"] if request.counterfactual else [method]
+    stem = "_".join("".join(c if c.isalnum() or c in ".-_" else "_" for c in word) for word in words)
+    file, picture = out / f"{stem}.nii.gz", out / f"{stem}.png"
+    write_volume(map_, file)
+    with atomic(picture) as temporary:
+        temporary.write_bytes(encode(explanation_figure(explanation.scan, map_, flat=explanation.flat)))
+    peak = np.unravel_index(int(np.argmax(map_.array)), map_.shape)
+    record: dict[str, Any] = {
+        "case": case,
+        "target": None if method in WITHOUT_TARGET else explanation.target,
+        "counterfactual": request.counterfactual,
+        "method": method,
+        "layer": request.layer,
+        "map": str(file),
+        "picture": str(picture),
+        "lowest": float(map_.array.min()),
+        "highest": float(map_.array.max()),
+        "peak_voxel": [int(index) for index in peak],
+        "peak_mm": None if explanation.flat else [round(float(v), 3) for v in (map_.affine @ [*peak, 1])[:3]],
+    }
+    if request.check and explanation.sample is not None:
+        network, x, target = explanation.sample
+        (verdict,) = verify(network, x, target=target, method=request.function(), layer=request.layer)
+        record["verdict"] = {
+            "faithful": verdict.faithful,
+            "reasons": list(verdict.reasons),
+            "measures": verdict.measures,
+        }
+    return record
