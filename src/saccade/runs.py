@@ -26,6 +26,7 @@ from saccade.tasks.task import Task, find_task, task_of
 from saccade.tasks.weights import load_weights, read_checkpoint
 
 FORMAT = 1
+DECIDED = ("auto", "balanced")  # values that a run replaces by what they come to; given again, they say the same
 SECTIONS = ("training", "augmentation", "inference", "data", "network")
 Predictor = SegmentationPredictor | ClassificationPredictor
 
@@ -286,7 +287,10 @@ def _resumed_config(run: Path, system: str, overrides: Mapping[str, Any]) -> Any
     given = type(config).parse(merge(config.model_dump(), overrides), system)
     before, after = config.model_dump(mode="json"), given.model_dump(mode="json")
     changed = [
-        f"{part}.{name}" for part in SECTIONS for name in after[part] if after[part][name] != before[part].get(name)
+        f"{part}.{name}"
+        for part in SECTIONS
+        for name, value in after[part].items()
+        if value != before[part].get(name) and not (value in DECIDED and before[part].get(name) is not None)
     ]
     if changed:
         raise InputError(

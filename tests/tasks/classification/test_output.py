@@ -78,8 +78,13 @@ def test_inputs_of_every_kind(classified, unseen, tmp_path) -> None:
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "pack.npz", images=rng.integers(0, 255, (3, 13, 11), dtype=np.uint8))
     one = save(tmp_path / "one.png", picture(5, True))
-    table(tmp_path / "table", [{"path": str(one), "label": "cat"}])
-    for given, cases in ((one, ["one"]), (tmp_path / "pack.npz", ["image_00000", "image_00001", "image_00002"])):
+    rows = [{"path": str(one), "id": name, "weight": n, "height": 2 - n} for n, name in enumerate("ab")]
+    table(tmp_path / "table", rows)  # which of them would be the target does not matter here
+    for given, cases in (
+        (one, ["one"]),
+        (tmp_path / "table", ["a", "b"]),
+        (tmp_path / "pack.npz", ["image_00000", "image_00001", "image_00002"]),
+    ):
         out = tmp_path / f"out_{given.stem}"
         assert main(["predict", str(classified), str(given), "--out", str(out)]) == 0
         assert [row["case"] for row in rows_of(out)] == cases

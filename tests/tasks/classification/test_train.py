@@ -64,7 +64,15 @@ def test_the_predictions_of_the_held_out_cases_are_those_of_the_predictor(classi
 
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(animals, tmp_path, monkeypatch, capfd) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert train(animals, whole, "--set", "augmentation.probability=1", "--set", "training.epochs=3") == 0
+    words = (
+        "--set",
+        "augmentation.probability=1",
+        "--set",
+        "training.epochs=3",
+        "--set",
+        "training.class_weights=balanced",
+    )
+    assert train(animals, whole, *words) == 0
     step = ClassificationModule.training_step
 
     def stopping(self, batch, index):
@@ -74,9 +82,8 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(animals, tmp_path
 
     with monkeypatch.context() as patch:
         patch.setattr(ClassificationModule, "training_step", stopping)
-        assert train(animals, stopped, "--set", "augmentation.probability=1", "--set", "training.epochs=3") == 130
-    again = ("--resume", "--set", "augmentation.probability=1", "--set", "training.epochs=3")
-    assert train(animals, stopped, *again) == 0
+        assert train(animals, stopped, *words) == 130
+    assert train(animals, stopped, "--resume", *words) == 0
     assert history(stopped) == history(whole)
     assert same_weights(stopped, whole)
     capfd.readouterr()

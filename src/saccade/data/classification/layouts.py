@@ -46,7 +46,7 @@ def scan_image_dataset(root: Path | str, columns: Sequence[str] | None = None, *
     Args:
         root: As there.
         columns: As there.
-        bare: Whether images without targets will do: a folder of pictures, or one of them.
+        bare: Whether images without targets will do: a folder of pictures, one of them, those of any table.
 
     Raises:
         InputError: If nothing is there or no layout fits.
@@ -96,7 +96,7 @@ def _of_file(path: Path, columns: Sequence[str] | None, bare: bool) -> ImageData
     if path.suffix.lower() == ".npz":
         return _npz(path, path)
     if path.suffix.lower() == ".csv":
-        return read_tables([path], path, columns)
+        return read_tables([path], path, () if bare else columns)
     if _IDX_IMAGES in path.name:
         return _mnist([path], path)
     if bare and is_image(path):
@@ -113,7 +113,7 @@ def _of_folder(root: Path, columns: Sequence[str] | None, bare: bool) -> ImageDa
     if images := _idx_images(root):
         return _mnist(images, root)
     if tables := find_tables(root):
-        return read_tables(tables, root, columns)
+        return read_tables(tables, root, () if bare else columns)
     return find_class_folders(root) or (find_images(root) if bare else None)
 
 
