@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 import picture_abdomen
 import picture_foundations
+import picture_mechanisms
 import picture_report
 import tables
 from matplotlib.cm import ScalarMappable
@@ -170,6 +171,7 @@ def main() -> None:
     picture_abdomen.draw_abdomens(IMAGES / "abdomen.png", seed=0, cases=[2, 4, 6, 8], size="full")
     picture_report.draw_report(options.demo / "run")
     picture_foundations.draw_all(IMAGES)
+    picture_mechanisms.draw_mechanisms()
     write_shortcuts(options.demo)
     tables.write_tables()
 
