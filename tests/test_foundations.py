@@ -48,7 +48,8 @@ def test_picture_is_the_one_that_its_page_gives(name: str, tmp_path: Path) -> No
     pictures.draw_all(tmp_path, names=[name])
     now, kept = (pixels(folder / f"foundations-{name}.png") for folder in (tmp_path, IMAGES))
     assert now.shape == kept.shape
-    assert np.abs(now - kept).mean() < 4  # of 255: other fonts or a later matplotlib may move an edge
+    other = np.abs(now - kept).max(-1) > 64
+    assert other.mean() < 0.01  # a later matplotlib may move an edge
 
 
 @pytest.mark.parametrize("name", pictures.OF_A_SCAN)
