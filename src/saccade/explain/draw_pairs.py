@@ -98,8 +98,8 @@ def _fan(axes: Axes, view: View, start: np.ndarray, ends: np.ndarray, weights: n
         style = {
             "arrowstyle": "-|>,head_length=0.35,head_width=0.16",
             "color": colour,
-            "alpha": 0.35 + 0.65 * float(share),
-            "linewidth": 0.6 + 1.4 * float(share),
+            "alpha": 0.5 + 0.5 * float(share),
+            "linewidth": 0.8 + 1.4 * float(share),
             "linestyle": "--" if weight < 0 else "-",
             "shrinkA": 0,
             "shrinkB": 0,

@@ -17,7 +17,7 @@ from saccade.errors import InputError
 from saccade.explain.render import MapScale, draw_colour_bar, draw_directions, grey_window, overlay, planes
 
 PLANE_AXES = {"axial": (0, 1), "coronal": (0, 2), "sagittal": (1, 2)}  # leftwards and upwards in the picture
-_PANEL, _GAP, _TITLE, _BELOW, _BAR = 3.6, 0.1, 0.26, 0.14, 0.55  # inches: a panel, between, above, below them; bar
+_PANEL, _GAP, _TITLE, _BELOW, _BAR = 3.6, 0.1, 0.26, 0.14, 0.62  # inches: a panel, between, above, below them; bar
 _WIDEST, _TALLEST = 14.0, 16.0  # inches, of a page of many panels
 _COLUMNS = 5  # images in a row
 _FEW = 64  # pixels; with fewer along each side an image is shown in squares, not blurred
@@ -240,7 +240,7 @@ def draw_page(
         figure.text(middle / width, 1 - (top - 0.06) / height, title, **style)
     if scale is not None:
         high = min(height - 0.3, _PANEL)
-        draw_colour_bar(place(width - 0.45, (height - high) / 2, 0.1, high), scale)
+        draw_colour_bar(place(width - _BAR + 0.1, (height - high) / 2, 0.1, high), scale)
     return figure, axes
 
 
