@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import picture_abdomen
+import picture_explain
 import picture_foundations
 import picture_mechanisms
 import picture_report
@@ -171,6 +172,7 @@ def main() -> None:
     picture_abdomen.draw_abdomens(IMAGES / "abdomen.png", seed=0, cases=[2, 4, 6, 8], size="full")
     picture_report.draw_report(options.demo / "run")
     picture_foundations.draw_all(IMAGES)
+    picture_explain.draw_explaining(IMAGES / "explaining.png")
     picture_mechanisms.draw_mechanisms()
     write_shortcuts(options.demo)
     tables.write_tables()
