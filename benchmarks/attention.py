@@ -34,7 +34,7 @@ TOLERANCE = 1e-5
 LARGE = (128, 128)
 VOLUME = (64, 64, 64)
 # Positions and channels at which the two ways of the gaussian forms are held against each other.
-SIZES = ((64, 64), (256, 64), (1024, 64), (1024, 512), (1536, 64), (2048, 64), (2048, 512), (4096, 64), (4096, 512))
+SIZES = ((64, 64), (256, 64), (1024, 64), (1024, 512), (2048, 64), (2048, 512), (3072, 64), (4096, 64), (4096, 512))
 SECONDS = 2.0
 
 Inputs = Callable[[int], tuple[Tensor, ...]]

@@ -172,10 +172,11 @@ def main() -> None:
     picture_abdomen.draw_abdomens(IMAGES / "abdomen.png", seed=0, cases=[2, 4, 6, 8], size="full")
     picture_report.draw_report(options.demo / "run")
     picture_foundations.draw_all(IMAGES)
-    picture_explain.draw_explaining(IMAGES / "explaining.png")
     picture_mechanisms.draw_mechanisms()
+    picture_explain.draw_explaining(IMAGES / "explaining.png")
     write_shortcuts(options.demo)
     tables.write_tables()
+    tables.write_costs()
 
 
 if __name__ == "__main__":

@@ -117,6 +117,28 @@ def shortcuts_table(
     return f"{_table(head, rows)}\n{said}\n"
 
 
+def costs_table(found: Record) -> str:
+    """What each mechanism costs in 2D and 3D, as `benchmarks/attention.py` found it."""
+    head = ["mechanism", "parameters", "MFLOP", "ms", "MB", "parameters in 3D", "MFLOP", "ms", "MB"]
+    rows = []
+    for name in [key.removesuffix(", 2D") for key in found if key.endswith(", 2D")]:
+        costs = [found[f"{name}, {dims}D"] for dims in (2, 3)]
+        rows.append([name, *(cell for cost in costs for cell in _cost(cost))])
+    return f"{_table(head, rows)}\n{_machine(found)}\n"
+
+
+def ratios_table(found: Record) -> str:
+    """Non-local blocks beside the map of all pairs, and the volume for which no map could be held."""
+    rows, volume = [], found["NonLocal, concatenation, 64 x 64 x 64"]
+    for name, one in found.items():
+        if "plain_ms" in one:
+            ours, plain = ("{:.4g} ms, {:,.0f} MB".format(*pair) for pair in _pairs(one))
+            rows.append([name.removeprefix("NonLocal, "), ours, plain, f"{one['ratio']:.1f}"])
+    said = "{:.1f} s, {:,.0f} MB".format(volume["ms"] / 1e3, volume["process_megabytes"])
+    said = f"{_machine(found)} Concatenation on 64 x 64 x 64 positions: {said} for the whole process."
+    return f"{_table(['form', 'as it is', 'through the map', 'ratio'], rows)}\n{said}\n"
+
+
 def between_markers(path: Path, key: str, text: str) -> None:
     """Replace what stands between ``<!-- key: ... -->`` and the next ``<!-- end -->`` of a page.
 
@@ -140,6 +162,13 @@ def write_tables(root: Path = ROOT) -> None:
         for found in re.findall(r"<!-- evidence ([^:]+):", page.read_text(encoding="utf-8")):
             between_markers(page, f"evidence {found}", comparisons_table(records, found.split()))
     between_markers(root / "docs" / "training.md", "presets", presets_table(PRESETS))
+
+
+def write_costs(root: Path = ROOT) -> None:
+    """Bring the pages on costs up to date with what `benchmarks/attention.py` found."""
+    costs = read_json(root / "benchmarks" / "attention.json")
+    between_markers(root / "docs" / "attention-costs.md", "costs", costs_table(costs))
+    between_markers(root / "docs" / "attention-non-local.md", "ratios", ratios_table(costs))
 
 
 def _preset(chosen: Mapping[str, Any]) -> dict[str, str]:
@@ -180,6 +209,18 @@ def _preset(chosen: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def _cost(one: Record) -> list[str]:
+    return [f"{one['parameters']:,}", f"{one['mflop']:.1f}", f"{one['ms']:.1f}", f"{one['megabytes']:.0f}"]
+
+
+def _pairs(one: Record) -> tuple[tuple[float, float], tuple[float, float]]:
+    return (one["ms"], one["megabytes"]), (one["plain_ms"], one["plain_megabytes"])
+
+
+def _machine(found: Record) -> str:
+    return f"{found['machine']['name']}, {found['machine']['threads']} threads, float32, forward and backward."
+
+
 def _comparisons(part: Record, where: str) -> Iterator[tuple[str, Record]]:
     if {"score", "control_score", "difference"} <= set(part):
         yield where, part
@@ -217,3 +258,4 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 if __name__ == "__main__":
     write_tables()
+    write_costs()

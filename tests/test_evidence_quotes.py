@@ -90,6 +90,16 @@ def test_tables_are_those_that_the_evidence_gives() -> None:
     ]
 
 
+def test_costs_are_those_that_the_benchmark_found() -> None:
+    found = json.loads((ROOT / "benchmarks" / "attention.json").read_text("utf-8"))
+    costs, ratios = tables.costs_table(found), tables.ratios_table(found)
+    assert marked(ROOT / "docs" / "attention-costs.md", "costs") == costs
+    assert marked(ROOT / "docs" / "attention-non-local.md", "ratios") == ratios
+    gate = found["AttentionGate, 3D"]
+    assert f"| {gate['parameters']:,} | {gate['mflop']:.1f} | {gate['ms']:.1f} | {gate['megabytes']:.0f} |" in costs
+    assert f"| {found['NonLocal, dot_product, 16384 positions']['ratio']:.1f} |" in ratios
+
+
 def test_a_row_says_what_its_file_says() -> None:
     table = tables.results_table({"attention-unet": record()})
     assert rows_of(table) == [

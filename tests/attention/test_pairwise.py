@@ -142,7 +142,7 @@ def test_sizes_decide_between_the_kernel_and_the_map(monkeypatch):
     monkeypatch.setattr("saccade.attention.pairwise.softmax.fused", lambda *x: ways.append("fused") or x[0])
     monkeypatch.setattr("saccade.attention.pairwise.softmax.apply_weights", lambda *x: ways.append("map") or x[1])
     monkeypatch.setattr(Softmax, "weights", lambda self, theta, phi: theta)
-    for channels, positions in [(2, 512), (2, 2048), (256, 4096), (256, 8192)]:
+    for channels, positions in [(2, 2048), (2, 4096), (256, 4096), (256, 8192)]:
         x = torch.zeros(1, channels, 1).expand(-1, -1, positions)
         Softmax()(x, x, x)
     assert ways == ["map", "fused", "map", "fused"]

@@ -11,7 +11,7 @@ from saccade.attention.pairwise.base import Pairwise, apply_weights, select_rows
 
 # From so many pairs on the fused kernel is the faster one on a CPU; measured by benchmarks/attention.py. It multiplies
 # queries and keys once more in the backward pass, which few channels repay earlier.
-LARGE_PLANE, NARROW_PLANE, NARROW = 8192 * 8192, 1280 * 1280, 128
+LARGE_PLANE, NARROW_PLANE, NARROW = 8192 * 8192, 3072 * 3072, 128
 
 
 class Softmax(Pairwise):
