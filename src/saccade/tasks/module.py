@@ -45,17 +45,24 @@ class TaskModule(lightning.LightningModule):
         network: Takes (b, c, *space).
         training: The run's settings.
         steps_per_epoch: Optimiser steps, for the schedule.
-        dims: Dimensions of the images, 2 or 3 (1 is left as it is).
+        memory_format: Order of images and of weights of their dimensions in memory.
     """
 
-    def __init__(self, network: nn.Module, training: TrainingSettings, steps_per_epoch: int, dims: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        training: TrainingSettings,
+        steps_per_epoch: int,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> None:
         super().__init__()
         self.settings, self.steps_per_epoch = training, steps_per_epoch
-        # channels next to each other in memory: interpolation, pooling and convolution are all faster so
-        self.memory_format = torch.channels_last if dims == 2 else torch.channels_last_3d
+        self.memory_format = memory_format
+        dims = {torch.channels_last: 4, torch.channels_last_3d: 5}
         for parameter in network.parameters():
-            if parameter.ndim == dims + 2:  # `network.to` would refuse a network that has weights of other dimensions
-                parameter.data = parameter.data.contiguous(memory_format=self.memory_format)
+            # `network.to` would refuse a network that has weights of other dimensions
+            if parameter.ndim == dims.get(memory_format):
+                parameter.data = parameter.data.contiguous(memory_format=memory_format)
         self.network = network
         self.seconds_left: float | None = None  # set by the time budget, if there is one
         decay = training.weight_averaging

@@ -37,7 +37,8 @@ class ClassificationModule(TaskModule):
         steps_per_epoch: int,
         training_loss: OwnLoss | None = None,
     ) -> None:
-        super().__init__(network, config.training, steps_per_epoch, len(config.data.size))
+        # Not channels last: backward passes of small residual networks crash the process then (batch of two, torch 2.13).
+        super().__init__(network, config.training, steps_per_epoch)
         self.config, self.training_loss = config, training_loss
         self.found: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -61,8 +62,6 @@ class ClassificationModule(TaskModule):
         return self.finite(self._loss_of(self.network, *batch))
 
     def _loss_of(self, network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-        images = self.in_format(images)
-
         def loss(logits: Tensor) -> Tensor:
             return self.losses(logits, targets).mean()
 
@@ -77,7 +76,7 @@ class ClassificationModule(TaskModule):
         plain = training.class_weights is None and not training.label_smoothing and self.training_loss is None
         chance = {"classes": math.log(max(1, len(data.classes))), "ordinal": math.log(2), "multi_label": math.log(2)}
         return Trial(
-            self.in_format(images),
+            images,
             (len(images), data.outputs),
             lambda network: self._loss_of(network, images, targets),
             chance.get(data.kind) if plain else None,
@@ -87,7 +86,7 @@ class ClassificationModule(TaskModule):
     def validation_step(self, batch: Sequence[Tensor], index: int) -> None:
         """Keep scores and targets until all held-out cases have been seen."""
         numbers, images, targets = batch
-        logits = self.best_network.eval()(self.in_format(images)).float()
+        logits = self.best_network.eval()(images).float()
         for number, scores, target in zip(numbers.tolist(), logits.cpu(), targets.cpu(), strict=True):
             self.found[number] = (scores, target)
 
@@ -100,9 +99,6 @@ class ClassificationModule(TaskModule):
         said = probabilities(logits, data)
         score = quick_score(data.kind, targets.double().numpy(), said.double().numpy())
         self.log(f"val_{SCORE_OF[data.kind][0]}", torch.tensor(score))
-
-    def in_format(self, images: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
-        return images.contiguous(memory_format=self.memory_format)
 
 
 def own_loss(implementation: Any) -> OwnLoss | None:
