@@ -37,7 +37,7 @@ class ClassificationModule(TaskModule):
         steps_per_epoch: int,
         training_loss: OwnLoss | None = None,
     ) -> None:
-        # Not channels last: backward passes of small residual networks crash the process then (batch of two, torch 2.13).
+        # Not channels last: the backward pass of a small ResNet crashed the process then (batch of two, torch 2.13).
         super().__init__(network, config.training, steps_per_epoch)
         self.config, self.training_loss = config, training_loss
         self.found: dict[int, tuple[Tensor, Tensor]] = {}
