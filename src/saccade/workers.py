@@ -138,6 +138,9 @@ def _named(function: Function, case: str, job: Any) -> Any:
         if re.search(rf"(?<!\w){re.escape(case)}(?!\w)", str(error)):
             raise
         raise type(error)(f"case {case}: {error}") from error
+    except OSError as error:  # full, read-only or lost: of the disk, not of the case
+        where = f": {error.filename}" if error.filename else ""
+        raise RunError(f"the machine refused: {error.strerror or error}{where}") from error
     except MemoryError as error:
         raise RunError(f"case {case}: the machine has not enough memory; use fewer --workers.") from error
     except Exception as error:

@@ -208,9 +208,9 @@ def test_what_was_added_is_said_and_kept(capsys):
     saccade.attach(ours, "self-attention", at="layer1", example=x)
     # 1x1 convolutions of 8 channels to 1, 1 and 8, with biases, and gamma.
     parameters = 9 + 9 + 72 + 1
-    # These convolutions at n = 1296 positions, and two products of n x n pairs in 8 channels, through the fused kernel.
+    # These convolutions at n = 1296 positions, and two products of n x n pairs, in 1 channel and in 8.
     n = 36 * 36
-    flops = 2 * n * 8 * 10 + 2 * 2 * n * n * 8
+    flops = 2 * n * 8 * 10 + 2 * n * n * (1 + 8)
     added = list_attachments(ours)[0]
     assert (added.parameters, added.flops, added.input_shape) == (parameters, flops, (1, 1, 36, 36))
     printed = capsys.readouterr().out

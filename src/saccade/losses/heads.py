@@ -13,7 +13,7 @@ from saccade.errors import InputError
 def heads_cross_entropy(
     heads: Sequence[Float[Tensor, "b classes"]],
     target: Integer[Tensor, "b"],
-    weights: Sequence[float],
+    weights: Sequence[int | float],
     *,
     class_weights: Float[Tensor, "classes"] | None = None,
 ) -> Float[Tensor, ""]:
