@@ -133,7 +133,7 @@ def start_run(
         if isinstance(split, begin.Split):
             train_cases, held_out = does.split_cases(dataset, split)
         else:
-            train_cases, held_out = does.choose_split(dataset, fold=split[0], folds=split[1])
+            train_cases, held_out = begin.choose_split(dataset, does.deal, fold=split[0], folds=split[1])
         config = does.plan(
             system,
             dataset,

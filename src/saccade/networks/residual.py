@@ -3,6 +3,7 @@
 He et al., 2016, https://arxiv.org/abs/1512.03385.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from jaxtyping import Float
@@ -15,7 +16,7 @@ Attention = Callable[[int], nn.Module] | None
 Axes = int | Sequence[int]
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(nn.Module, ABC):
     """``relu(attention(branch(x)) + shortcut(x))``; what `BasicBlock` and `Bottleneck` share.
 
     The shortcut is the input itself, or a 1x1 convolution with batch norm where channels or the grid change. Attention
@@ -42,9 +43,9 @@ class ResidualBlock(nn.Module):
             conv = CONV[spatial_dims](in_channels, out_channels, 1, stride=step, bias=False)
             self.downsample = nn.Sequential(conv, BATCH_NORM[spatial_dims](out_channels))
 
+    @abstractmethod
     def branch(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c2 *space2"]:
         """What the convolutions make of the input, before attention."""
-        raise NotImplementedError
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c2 *space2"]:
         return self.relu(self.attention(self.branch(x)) + self.downsample(x))

@@ -1,6 +1,6 @@
 """How a run of any task begins: which cases, the settings that follow, and what is written before the training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,10 +82,27 @@ def split_by_id(dataset: Any, split: Split) -> tuple[list[Any], list[Any]]:
     return train, held_out
 
 
-def check_fold(fold: int, folds: int) -> None:
-    """Refuse a fold that is none of so many."""
+def choose_split(
+    dataset: Any, deal: Callable[[Any, list[Any], int], list[list[str]]], *, fold: int, folds: int
+) -> tuple[list[Any], list[Any]]:
+    """Training and validation cases: as the data set says, else fold ``fold`` of ``folds`` is held out.
+
+    Args:
+        dataset: The data.
+        deal: How the task deals cases out to folds.
+        fold: Number of the fold, from 0.
+        folds: How many there are.
+
+    Raises:
+        InputError: If there is no such fold, or fewer cases than folds.
+    """
+    labelled = [case for case in dataset.labelled() if case.split != "test"]
+    if any(case.split == "validation" for case in labelled):
+        return [c for c in labelled if c.split != "validation"], [c for c in labelled if c.split == "validation"]
     if not 0 <= fold < folds:
         raise InputError(f"train: fold must be 0 to {folds - 1}, got {fold}.")
+    held_out = set(deal(dataset, labelled, folds)[fold])
+    return [c for c in labelled if c.id not in held_out], [c for c in labelled if c.id in held_out]
 
 
 def describe_run(

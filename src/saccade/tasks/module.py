@@ -1,6 +1,7 @@
 """What every task's training does alike: optimiser, schedule, averaged weights, and draws that follow from the seed."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,7 @@ class Trial:
     unit: str
 
 
-class TaskModule(lightning.LightningModule):
+class TaskModule(lightning.LightningModule, ABC):
     """A network, and the average of its weights that is validated and kept when averaging is on.
 
     A task adds the training step, the validation and the trial.
@@ -72,9 +73,9 @@ class TaskModule(lightning.LightningModule):
         if self.average is not None:
             self.average.requires_grad_(False)  # several processes would wait for its gradients
 
+    @abstractmethod
     def trial(self, batch: Any) -> Trial:
         """The first part of a training batch for the look before training."""
-        raise NotImplementedError
 
     @property
     def best_network(self) -> nn.Module:

@@ -34,11 +34,8 @@ class Task(Protocol):
     def deal(self, dataset: Any, cases: list[Any], folds: int) -> list[list[str]]:
         """Ids of cases dealt out to folds."""
 
-    def choose_split(self, dataset: Any, *, fold: int, folds: int) -> tuple[list[Any], list[Any]]:
-        """Cases to learn from and cases held out: as the data set says, else a fold."""
-
     def split_cases(self, dataset: Any, split: Split) -> tuple[list[Any], list[Any]]:
-        """The same for a split that names the cases."""
+        """Cases to learn from and cases held out, of a split that names them."""
 
     def describe_case(self, case: Any) -> dict[str, Any]:
         """Where a case's files are, and under ``sha256`` what proves that they are the same."""

@@ -14,7 +14,8 @@ from tiny import blob, files, make_pairs, save, train
 from saccade.cli.main import main
 from saccade.data.layouts import find_dataset
 from saccade.errors import InputError
-from saccade.tasks.segmentation.begin import choose_split
+from saccade.tasks.begin import choose_split
+from saccade.tasks.segmentation.begin import deal
 from saccade.tasks.weights import read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("short_check")
@@ -179,7 +180,7 @@ def test_values_without_a_name_are_refused(tmp_path, capsys) -> None:
 
 def test_splits(pairs, tmp_path) -> None:
     dataset = find_dataset(pairs)
-    seen = [choose_split(dataset, fold=fold, folds=5) for fold in range(5)]
+    seen = [choose_split(dataset, deal, fold=fold, folds=5) for fold in range(5)]
     assert sorted(case.id for _, part in seen for case in part) == [f"case{number}" for number in range(5)]
     assert all(len(train_) == 4 and part[0] not in train_ for train_, part in seen)
     rows = [f"images/case{n}.nii.gz,labels/case{n}.nii.gz,{'validation' if n == 2 else 'train'}" for n in range(4)]
@@ -189,7 +190,7 @@ def test_splits(pairs, tmp_path) -> None:
         save(tmp_path / f"images/case{number}.nii.gz", image)
         save(tmp_path / f"labels/case{number}.nii.gz", label)
     (tmp_path / "list.csv").write_text("\n".join(["image,label,split", *rows]))
-    learn, held = choose_split(find_dataset(tmp_path / "list.csv"), fold=0, folds=5)
+    learn, held = choose_split(find_dataset(tmp_path / "list.csv"), deal, fold=0, folds=5)
     assert ([case.id for case in learn], [case.id for case in held]) == (["case0", "case1", "case3"], ["case2"])
 
 

@@ -11,7 +11,7 @@ from saccade.data.classification.read import source_hash
 from saccade.data.classification.targets import kind_of
 from saccade.errors import InputError
 from saccade.systems import Implementation
-from saccade.tasks.begin import Split, check_fold, split_by_id, with_plan
+from saccade.tasks.begin import Split, split_by_id, with_plan
 from saccade.tasks.classification.config import LOSSES_OF, ClassificationConfig
 from saccade.tasks.classification.plan import plan_images, plan_targets, take_fingerprint
 from saccade.tasks.classification.targets import balanced_weights
@@ -41,20 +41,6 @@ def deal(dataset: ImageDataset, cases: list[Case], folds: int) -> list[list[str]
     """
     by_class = kind_of(dataset.columns, cases, str(dataset.root)) == "classes"
     return deal_folds(cases, folds, by_class=by_class)
-
-
-def choose_split(dataset: ImageDataset, *, fold: int, folds: int) -> tuple[list[Case], list[Case]]:
-    """Training and validation cases: as the data set says, else fold ``fold`` of ``folds``; see `deal`.
-
-    Raises:
-        InputError: If there is no such fold, or there are fewer cases than folds.
-    """
-    labelled = [case for case in dataset.labelled() if case.split != "test"]
-    if any(case.split == "validation" for case in labelled):
-        return [c for c in labelled if c.split != "validation"], [c for c in labelled if c.split == "validation"]
-    check_fold(fold, folds)
-    held_out = set(deal(dataset, labelled, folds)[fold])
-    return [c for c in labelled if c.id not in held_out], [c for c in labelled if c.id in held_out]
 
 
 def split_cases(dataset: ImageDataset, split: Split) -> tuple[list[Case], list[Case]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
-from saccade.tasks.classification.begin import choose_split, deal, describe_case, open_dataset, plan, split_cases
+from saccade.tasks.classification.begin import deal, describe_case, open_dataset, plan, split_cases
 from saccade.tasks.classification.calibrate import read_temperature
 from saccade.tasks.classification.config import ClassificationConfig
 from saccade.tasks.classification.predictor import ClassificationPredictor
@@ -12,7 +12,7 @@ from saccade.tasks.classification.train import fit
 from saccade.tasks.classification.train import train_classification as train
 
 __all__ = [
-    "Config", "choose_split", "deal", "describe_case", "fit", "make_predictor", "open_dataset", "plan", "plan_line",
+    "Config", "deal", "describe_case", "fit", "make_predictor", "open_dataset", "plan", "plan_line",
     "sizes", "split_cases", "train",
 ]  # fmt: skip
 

@@ -8,7 +8,7 @@ from saccade.data.layouts import Case, Dataset, find_dataset
 from saccade.data.splits import file_hash, make_folds
 from saccade.errors import InputError
 from saccade.systems import Implementation
-from saccade.tasks.begin import Split, check_fold, split_by_id, with_plan
+from saccade.tasks.begin import Split, split_by_id, with_plan
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.labelled import with_labelled
 from saccade.tasks.segmentation.plan import plan_data, take_fingerprint
@@ -61,16 +61,6 @@ def deal(dataset: Dataset, cases: list[Case], folds: int) -> list[list[str]]:
             f"{dataset.root}: must have at least {folds} labelled cases for {folds} folds, found {len(cases)}."
         )
     return make_folds([case.id for case in cases], folds)
-
-
-def choose_split(dataset: Dataset, *, fold: int, folds: int) -> tuple[list[Case], list[Case]]:
-    """Training and validation cases: as the data set says, else fold ``fold`` of ``folds`` is held out."""
-    labelled = [case for case in dataset.labelled() if case.split != "test"]
-    if any(case.split == "validation" for case in labelled):
-        return [c for c in labelled if c.split != "validation"], [c for c in labelled if c.split == "validation"]
-    check_fold(fold, folds)
-    held_out = set(deal(dataset, labelled, folds)[fold])
-    return [c for c in labelled if c.id not in held_out], [c for c in labelled if c.id in held_out]
 
 
 def split_cases(dataset: Dataset, split: Split) -> tuple[list[Case], list[Case]]:

@@ -8,14 +8,14 @@ from torch import nn
 
 from saccade.data.layouts import Dataset
 from saccade.tasks.segmentation import begin
-from saccade.tasks.segmentation.begin import choose_split, deal, describe_case, plan, split_cases
+from saccade.tasks.segmentation.begin import deal, describe_case, plan, split_cases
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
 from saccade.tasks.segmentation.train import fit
 from saccade.tasks.segmentation.train import train_segmentation as train
 
 __all__ = [
-    "Config", "choose_split", "deal", "describe_case", "fit", "make_predictor", "open_dataset", "plan", "plan_line",
+    "Config", "deal", "describe_case", "fit", "make_predictor", "open_dataset", "plan", "plan_line",
     "sizes", "split_cases", "train",
 ]  # fmt: skip
 
