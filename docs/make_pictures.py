@@ -54,9 +54,10 @@ class HeldOut:
         self.centre = self._centre()
 
     def _centre(self) -> tuple[int, int, int]:
-        """The axial plane with the most organs, and in it the middle of the pancreas."""
-        organs = [len(np.unique(self.truth[..., k])) for k in range(self.truth.shape[2])]
-        best = np.flatnonzero(np.array(organs) == max(organs))
+        """Of the axial planes that cut the pancreas the one with the most organs, and in it the pancreas's middle."""
+        cuts = np.flatnonzero((self.truth == picture_abdomen.PANCREAS).any((0, 1)))
+        organs = np.array([len(np.unique(self.truth[..., k])) for k in cuts])
+        best = cuts[organs == organs.max()]
         k = int(best[len(best) // 2])
         i, j = np.median(np.argwhere(self.truth[..., k] == picture_abdomen.PANCREAS), axis=0).astype(int)
         return int(i), int(j), k
