@@ -18,6 +18,7 @@ REPORT = f"; import sys; print([name for name in {HEAVY!r} if name in sys.module
         ("import saccade; saccade.list_systems()", ""),
         ("from saccade.cli.main import main; main(['--help'])", "predict"),
         ("from saccade.cli.main import main; main(['train', '--help'])", "Example: saccade train"),
+        ("from saccade.cli.main import main; main(['data', 'make', '--help'])", "Example: saccade data make"),
         ("from saccade.cli.main import main; main(['systems', '--json'])", "attention-unet"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from saccade.cli.data import app
+from saccade.data.synthetic.kinds import KINDS, Kind
 from saccade.data.volume import Volume, write_volume
 from saccade.errors import InputError
 
@@ -92,9 +93,40 @@ def test_unknown_kind(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["make", "abdomn", str(tmp_path / "x")])
     assert isinstance(result.exception, InputError)
     assert str(result.exception) == (
-        "saccade data make: unknown kind of data 'abdomn'. Did you mean 'abdomen'? Known: abdomen."
+        f"saccade data make: unknown kind of data 'abdomn'. Did you mean 'abdomen'? Known: {', '.join(KINDS)}."
     )
     assert not (tmp_path / "x").exists()
+
+
+def test_an_option_that_the_kind_does_not_take_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Kind("plain", "nowhere", "nothing")
+    monkeypatch.setitem(KINDS, "plain", plain)
+    result = CliRunner().invoke(app, ["make", "plain", str(tmp_path / "x"), "--hospital", "b"])
+    assert isinstance(result.exception, InputError)
+    assert str(result.exception) == "saccade data make: plain has no --hospital; it takes --cases, --seed."
+
+
+def test_options_given_reach_the_kind_and_the_others_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+
+    def make(out: Path, **options: object) -> list[str]:
+        given.update(options, out=out)
+        return ["one", "two"]
+
+    monkeypatch.setattr("saccade.data.synthetic.abdomen.make", make)
+    made = CliRunner().invoke(app, ["make", "abdomen", str(tmp_path), "--size", "full"])
+    assert made.exit_code == 0, made.output
+    assert made.stdout == f"{tmp_path}: 2 cases (one to two).\n"
+    given.pop("progress")
+    assert given == {"out": tmp_path, "cases": 8, "seed": 0, "size": "full"}
+
+
+def test_help_lists_every_kind_and_who_takes_an_option() -> None:
+    said = " ".join(CliRunner().invoke(app, ["make", "--help"], env={"COLUMNS": "4000"}).stdout.split())
+    for kind in KINDS.values():
+        assert f"{kind.name}: {kind.summary}." in said
+        for option in kind.options:
+            assert option.help in said
 
 
 @pytest.mark.parametrize("verb", ["check", "make"])

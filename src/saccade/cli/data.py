@@ -1,11 +1,15 @@
 """`saccade data`: make simulated data, check a data set before training on it."""
 
+import importlib
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from saccade.cli.bar import progress_bar
+from saccade.data.synthetic.kinds import KINDS, all_options, check_options, find_kind
 from saccade.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -16,35 +20,47 @@ app = typer.Typer(help="Make simulated data; check a data set before training on
 _FAULTS = 2
 
 
-@app.command("make")
+def _kind_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command every option of the table of kinds in place of its ``**options``."""
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[:-1]
+    hints = {parameter.name: parameter.annotation for parameter in own}
+    for name, option in all_options().items():
+        hints[name] = Annotated[option.value_type | None, typer.Option(option.flag, help=option.help)]
+        own.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hints[name]))
+    function.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+    function.__annotations__ = {**hints, "return": None}
+    return function
+
+
+@app.command("make", epilog="\n\n".join(["Kinds:", *(f"{kind.name}: {kind.summary}." for kind in KINDS.values())]))
+@_kind_options
 def make(
-    kind: Annotated[str, typer.Argument(help="What to simulate: abdomen.")],
-    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write, in BTCV layout.")],
-    cases: Annotated[int, typer.Option("--cases", min=1, help="How many cases.")] = 8,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"What to simulate: {', '.join(KINDS)}.")],
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
+    cases: Annotated[
+        int | None, typer.Option("--cases", min=1, help="How many cases; where not given, as many as suit the kind.")
+    ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="Another seed gives other anatomy; the same, the same voxels.")
+        int, typer.Option("--seed", min=0, help="Another seed gives other cases; the same, the same bytes.")
     ] = 0,
-    size: Annotated[str, typer.Option("--size", help="small (trains on a CPU) or full (a clinical scan's).")] = "small",
-    hospital: Annotated[
-        str, typer.Option("--hospital", help="a, or b: other patients, contrast, noise and slices.")
-    ] = "a",
+    **options: Any,
 ) -> None:
-    """Simulate labelled scans to try everything with.
+    """Simulate a data set to try everything with; train on one seed, evaluate on another.
 
     Example: saccade data make abdomen abdomens --cases 12 --seed 1
     """
-    if kind != "abdomen":
-        raise unknown_name("saccade data make", "kind of data", kind, ["abdomen"])
-    from saccade.data.synthetic.abdomen import make_abdomen
-    from saccade.workers import cores
-
+    found = find_kind(kind)
+    given = {name: value for name, value in options.items() if value is not None}
+    check_options(found, list(given))
+    module = importlib.import_module(found.module)
+    number = cases or found.cases
     with progress_bar() as bar:
-        task = bar.add_task("simulating", total=cases)
+        task = bar.add_task("simulating", total=number)
 
         def progress(done: int, _: int) -> None:
             bar.update(task, completed=done)
 
-        made = make_abdomen(out, cases, seed, size, hospital, progress, workers=cores())
+        made = module.make(out, cases=number, seed=seed, progress=progress, **given)
     typer.echo(f"{out}: {len(made)} cases ({made[0]} to {made[-1]}).")
 
 

@@ -180,6 +180,9 @@ class Implementation(Protocol):
     A system for classification that learns in a way of its own has ``training_loss(network, images, targets, loss)``
     too: the loss of a batch, where ``loss(logits)`` is that of the run's settings on these targets.
 
+    One that can show how its network decided has ``illustrate(network, x) -> list[Illustration]``: of the prepared
+    image x, (1, c, *space), pictures for its card in the report; see `saccade.report.illustration`.
+
     Attributes:
         PRESETS: Name -> nested settings, with hints for the planning under ``plan``.
         Network: Settings of the network, ``in_channels`` and ``out_channels`` among them.

@@ -18,7 +18,7 @@ from saccade.data.synthetic.trunk import paint_spine, paint_trunk
 from saccade.data.volume import Volume, write_volume
 from saccade.errors import InputError, unknown_name
 from saccade.files import write_json
-from saccade.workers import run_jobs
+from saccade.workers import cores, run_jobs
 
 SIZES = ("small", "full")
 AIR_HU = -500  # below it is no body, and an offset does not reach it
@@ -30,6 +30,19 @@ ORIENTATIONS = (  # axis order and directions relative to RAS, and how often of 
     ((0, 1, 2), (-1, 1, 1), 1),
     ((2, 1, 0), (1, -1, -1), 1),
 )
+
+
+def make(
+    out: Path,
+    *,
+    cases: int,
+    seed: int,
+    progress: Callable[[int, int], Any] | None = None,
+    size: str = "small",
+    hospital: str = "a",
+) -> list[str]:
+    """`make_abdomen` on all cores, as a kind of `saccade data make`."""
+    return make_abdomen(out, cases, seed, size, hospital, progress, workers=cores())
 
 
 def make_abdomen(

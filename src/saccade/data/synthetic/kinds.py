@@ -1,0 +1,105 @@
+"""The kinds of simulated data, in one table; looking at it imports nothing heavy.
+
+A kind's module offers ``make(out, *, cases, seed, progress=None, **its options) -> list[str]``: it writes a data set to
+the folder ``out``, calls ``progress(done, cases)`` as it goes, and gives the ids of its cases in order. The same seed
+gives the same bytes. A test set is another seed of the same kind.
+"""
+
+from dataclasses import dataclass
+
+from saccade.errors import InputError, unknown_name
+
+COMMAND = "saccade data make"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option that a kind takes beside the number of cases and the seed.
+
+    Attributes:
+        name: Of the argument of the kind's ``make``; on the command line with dashes in place of underscores.
+        help: One line: what it does, its unit and its default.
+        value_type: str, int, float, `pathlib.Path`; a bool is a flag. Kinds that share a name share it.
+    """
+
+    name: str
+    help: str
+    value_type: type = str
+
+    @property
+    def flag(self) -> str:
+        """As on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of simulated data.
+
+    Attributes:
+        name: As on the command line.
+        module: Where its ``make`` is.
+        summary: One line: what is simulated, what the target is, how it is stored.
+        options: What its ``make`` takes beside ``cases``, ``seed`` and ``progress``; what is not given, is not passed.
+        cases: How many are made where nobody says.
+    """
+
+    name: str
+    module: str
+    summary: str
+    options: tuple[Option, ...] = ()
+    cases: int = 8
+
+
+_ALL = (
+    Kind(
+        "abdomen",
+        "saccade.data.synthetic.abdomen",
+        "contrast CT of the abdomen with 13 labelled organs, in BTCV layout",
+        (
+            Option("size", "small (trains on a CPU) or full (a clinical scan's); default small"),
+            Option("hospital", "a, or b: other patients, contrast, noise and slices; default a"),
+        ),
+    ),
+)
+KINDS = {kind.name: kind for kind in _ALL}
+
+
+def find_kind(name: str) -> Kind:
+    """The kind of a name.
+
+    Raises:
+        InputError: If there is none; names the nearest and all.
+    """
+    if name not in KINDS:
+        raise unknown_name(COMMAND, "kind of data", name, list(KINDS))
+    return KINDS[name]
+
+
+def all_options() -> dict[str, Option]:
+    """The options of all kinds by name; the help of each says which kinds take it."""
+    options: dict[str, Option] = {}
+    said: dict[str, dict[str, list[str]]] = {}  # of an option: what it does -> the kinds in which it does that
+    for kind in KINDS.values():
+        for option in kind.options:
+            options[option.name] = option
+            said.setdefault(option.name, {}).setdefault(option.help, []).append(kind.name)
+    return {
+        name: Option(
+            name, "; ".join(f"{', '.join(kinds)}: {help}" for help, kinds in said[name].items()), option.value_type
+        )
+        for name, option in options.items()
+    }
+
+
+def check_options(kind: Kind, given: list[str]) -> None:
+    """Refuse options that a kind does not take.
+
+    Raises:
+        InputError: If one of the names given is none of the kind's options; says which it takes.
+    """
+    known = [option.name for option in kind.options]
+    for name in given:
+        if name not in known:
+            takes = ", ".join(["--cases", "--seed", *(option.flag for option in kind.options)])
+            raise InputError(f"{COMMAND}: {kind.name} has no {Option(name, '').flag}; it takes {takes}.")
