@@ -6,7 +6,8 @@ Two cases: 192 x 192 x 192 voxels with 118 classes, and 512 x 512 x 300 with 14,
 overlap by half, through an attention U-Net with random weights. Each figure is the most memory that a process of its
 own held. "network" is one window and nothing else: what lies above it is the price of the volume. The script stops
 unless Saccade's labels equal those of the plain way (all scores of all voxels, then argmax) in every voxel; MONAI's
-windows lie elsewhere, so how many of its labels agree is printed. ``--scale`` shortens every side for a quick look.
+windows lie elsewhere, so how many of its labels agree is printed. ``--scale`` shortens every side for a quick look,
+``--case`` and ``--ways`` leave cases and ways out.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +75,10 @@ def in_a_process_of_its_own(*arguments: object) -> dict:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def compare(name: str, shape: tuple[int, ...], classes: int, width: int, channels: list[int]) -> dict:
-    """All ways on one case, printed.
+def compare(
+    name: str, shape: tuple[int, ...], classes: int, width: int, channels: list[int], ways: Sequence[str] = WAYS
+) -> dict:
+    """Ways on one case, the network's alone among them, printed.
 
     Raises:
         SystemExit: If Saccade's labels are not the plain way's.
@@ -83,16 +87,15 @@ def compare(name: str, shape: tuple[int, ...], classes: int, width: int, channel
     print(f"{'':10}{'peak MB':>10}{'above network':>15}{'expected':>10}{'seconds':>9}{'labels as plain':>17}")
     found: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for way in WAYS:
+        for way in ways:
             found[way] = in_a_process_of_its_own(way, shape, classes, width, channels, Path(folder) / f"{way}.npy")
-        labels = {way: np.load(Path(folder) / f"{way}.npy") for way in WAYS[1:]}
+        labels = {way: np.load(Path(folder) / f"{way}.npy") for way in ways if way != "network"}
     for way, figures in found.items():
         above = (figures["peak"] - found["network"]["peak"]) / MEGABYTE
         expected = f"{figures['expected'] / MEGABYTE:10.0f}" if figures["expected"] else " " * 10
-        same = f"{100 * (labels[way] == labels['plain']).mean():15.4f} %" if way in labels else ""
+        same = f"{100 * (labels[way] == labels['plain']).mean():15.4f} %" if "plain" in ways and way in labels else ""
         print(f"{way:10}{figures['peak'] / MEGABYTE:10.0f}{above:15.0f}{expected}{figures['seconds']:9.1f}{same:>17}")
-    different = int((labels["saccade"] != labels["plain"]).sum())
-    if different:
+    if {"saccade", "plain"} <= set(ways) and (different := int((labels["saccade"] != labels["plain"]).sum())):
         raise SystemExit(f"{different} voxels have another label than the plain way gives.")
     return found
 
@@ -101,6 +104,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="every side times this, 0 to 1")
     parser.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64, 128], help="of the network's levels")
+    parser.add_argument("--case", choices=CASES, help="only this one")
+    parser.add_argument("--ways", choices=WAYS, nargs="+", default=WAYS, help="only these, and the network alone")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -111,9 +116,12 @@ def main() -> None:
     multiple = 2 ** (len(options.channels) - 1)
     width = max(multiple, round(WIDTH * options.scale / multiple) * multiple)
     results = {}
+    ways = [way for way in WAYS if way == "network" or way in options.ways]
     for name, (shape, classes) in CASES.items():
+        if options.case not in (None, name):
+            continue
         scaled = tuple(max(1, round(size * options.scale)) for size in shape)
-        results[name] = compare(name, scaled, classes, width, options.channels)
+        results[name] = compare(name, scaled, classes, width, options.channels, ways)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
 
