@@ -6,6 +6,7 @@ gives the same bytes. A test set is another seed of the same kind.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from saccade.errors import InputError, unknown_name
 
@@ -51,6 +52,9 @@ class Kind:
     cases: int = 8
 
 
+_CANVAS = Option("canvas", "pixels of a side, at least 28; default 60, cluttered 100", int)
+_DIGITS = Option("digits", "folder of MNIST's idx files, or one of them; default scikit-learn's digits", Path)
+
 _ALL = (
     Kind(
         "abdomen",
@@ -60,6 +64,20 @@ _ALL = (
             Option("size", "small (trains on a CPU) or full (a clinical scan's); default small"),
             Option("hospital", "a, or b: other patients, contrast, noise and slices; default a"),
         ),
+    ),
+    Kind(
+        "digits-translated",
+        "saccade.data.synthetic.digits_translated",
+        "a digit anywhere on an empty picture, in an .npz; even seeds share no digit with odd ones",
+        (_CANVAS, _DIGITS),
+        cases=1000,
+    ),
+    Kind(
+        "digits-cluttered",
+        "saccade.data.synthetic.digits_cluttered",
+        "the same among pieces of other digits",
+        (_CANVAS, _DIGITS, Option("pieces", "how many pieces of 8 x 8; default 8, below 100 pixels 4", int)),
+        cases=1000,
     ),
 )
 KINDS = {kind.name: kind for kind in _ALL}
