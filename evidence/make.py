@@ -6,6 +6,7 @@ What each finished run gave is kept in parts/; run the same command again to go 
 import argparse
 from pathlib import Path
 
+import attention_resnets
 import hippocampus
 import homework
 import look_alikes
@@ -18,15 +19,19 @@ STUDIES = {
     "unet": hippocampus.unet,
     "homework-unet-2d": homework.homework_unet_2d,
     "homework-unet-3d": homework.homework_unet_3d,
+    **attention_resnets.STUDIES,
 }
-NEEDS_DATA = ("attention-unet", "unet")
+NEEDS_DATA = {
+    **dict.fromkeys(("attention-unet", "unet"), hippocampus.DATA["source"]),
+    **dict.fromkeys(attention_resnets.STUDIES, attention_resnets.SOURCE),
+}
 
 
 def main() -> None:
     """Parse and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("system", choices=STUDIES)
-    parser.add_argument("--data", type=Path, help="the Decathlon's hippocampus volumes, for attention-unet and unet")
+    parser.add_argument("--data", type=Path, help="folder of the real data, for the studies that need it")
     parser.add_argument("--work", type=Path, default=Path("runs/evidence"), help="where the runs' folders go")
     parser.add_argument("--seconds", type=float, default=180, help="training time of each run")
     parser.add_argument("--first-folds", type=int, default=hippocampus.FOLDS, help="only so many of the five folds")
@@ -36,7 +41,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.system in NEEDS_DATA and options.data is None:
-        parser.error(f"{options.system} needs --data: {hippocampus.DATA['source']}")
+        parser.error(f"{options.system} needs --data: {NEEDS_DATA[options.system]}")
     options.work.mkdir(parents=True, exist_ok=True)
     STUDIES[options.system](options)
 

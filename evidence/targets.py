@@ -68,7 +68,7 @@ def run(
 def _train_and_score(command: Sequence[object], folder: Path, test: Path, split: str | None) -> Result:
     shutil.rmtree(folder, ignore_errors=True)
     saccade(*command)
-    predictor = library.load(folder)
+    predictor = library.load(folder, system=str(command[1]))
     assert isinstance(predictor, ClassificationPredictor)
     config = predictor.config
     dataset = find_image_dataset(test, list(config.data.columns))
