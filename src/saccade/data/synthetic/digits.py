@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,18 +125,34 @@ def make_scattered(
         _put(picture, images[chosen[case]], row, column)
         places.append((ids[case], str(row), str(column)))
         for _ in range(pieces):
-            other = images[rng.integers(len(images))]
-            top, left = (SIDE - INK) // 2 + rng.integers(INK - PIECE + 1, size=2)  # from where there is ink
-            row, column = rng.integers(canvas - PIECE + 1, size=2).tolist()
-            _put(picture, other[top : top + PIECE, left : left + PIECE], row, column)
+            scatter(picture, images[rng.integers(len(images))], PIECE, rng)
         if progress:
             progress(case + 1, cases)
+    write_digits(out, pictures, labels[chosen], places)
+    return ids
+
+
+def scatter(
+    picture: UInt8[np.ndarray, "rows columns"], other: UInt8[np.ndarray, "28 28"], size: int, rng: np.random.Generator
+) -> None:
+    """Lay a piece of another digit, from where there is ink, anywhere on a picture."""
+    top, left = (SIDE - INK) // 2 + rng.integers(INK - size + 1, size=2)
+    row, column = rng.integers(len(picture) - size + 1, size=2).tolist()
+    _put(picture, other[top : top + size, left : left + size], row, column)
+
+
+def write_digits(
+    out: Path,
+    pictures: UInt8[np.ndarray, "n rows columns"],
+    labels: Integer[np.ndarray, "n"],
+    places: Sequence[Sequence[str]],
+) -> None:
+    """Write ``digits.npz`` with pictures and labels, and ``truth/places.csv``, whose first row names its columns."""
     with atomic(out / "digits.npz") as path:
-        np.savez_compressed(path, images=pictures, labels=labels[chosen][:, None].astype(np.uint8))
+        np.savez_compressed(path, images=pictures, labels=labels[:, None].astype(np.uint8))
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows(places)
     write_text(out / "truth" / "places.csv", table.getvalue())
-    return ids
 
 
 def _put(picture: np.ndarray, part: np.ndarray, row: int, column: int) -> None:

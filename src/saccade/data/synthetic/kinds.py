@@ -79,6 +79,13 @@ _ALL = (
         (_CANVAS, _DIGITS, Option("pieces", "how many pieces of 8 x 8; default 8, below 100 pixels 4", int)),
         cases=1000,
     ),
+    Kind(
+        "digits-distorted",
+        "saccade.data.synthetic.digits_distorted",
+        "a digit turned, scaled and moved, or distorted in another way; even seeds share no digit with odd ones",
+        (Option("distortion", "rts, rotated, projective, elastic, cluttered or easy; default rts"), _DIGITS),
+        cases=1000,
+    ),
 )
 KINDS = {kind.name: kind for kind in _ALL}
 
