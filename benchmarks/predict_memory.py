@@ -5,9 +5,9 @@
 Two cases: 192 x 192 x 192 voxels with 118 classes, and 512 x 512 x 300 with 14, both in windows of 96 x 96 x 96 that
 overlap by half, through an attention U-Net with random weights. Each figure is the most memory that a process of its
 own held. "network" is one window and nothing else: what lies above it is the price of the volume. The script stops
-unless Saccade's labels equal those of the plain way (all scores of all voxels, then argmax) in every voxel; MONAI's
-windows lie elsewhere, so how many of its labels agree is printed. ``--scale`` shortens every side for a quick look,
-``--case`` and ``--ways`` leave cases and ways out.
+unless Saccade's labels equal those of the plain way (all scores of all voxels of the same network, arranged as Saccade
+arranges it, then argmax) in every voxel. MONAI's windows lie elsewhere, and its network is as it was trained: how many
+of its labels agree is printed. ``--scale`` shortens every side for a quick look, ``--case`` and ``--ways`` leave out.
 """
 
 import argparse
@@ -33,6 +33,7 @@ def measure(way: str, shape: tuple[int, ...], classes: int, width: int, channels
 
     from saccade.data.volume import Volume
     from saccade.networks import AttentionUNet
+    from saccade.networks.inference import for_inference
     from saccade.tasks.environment import peak_memory_bytes
     from saccade.tasks.segmentation.config import SegmentationConfig
     from saccade.tasks.segmentation.predictor import SegmentationPredictor
@@ -60,7 +61,8 @@ def measure(way: str, shape: tuple[int, ...], classes: int, width: int, channels
         else:
             image = torch.from_numpy(scan.array.astype(np.float32))[None].clamp_(-1000, 1000).div_(300)
             if way == "plain":
-                (scores,) = apply_windows(lambda x: [network(x)], image, (width,) * 3, overlap=OVERLAP)
+                arranged = for_inference(network)
+                (scores,) = apply_windows(lambda x: [arranged(x)], image, (width,) * 3, overlap=OVERLAP)
             else:
                 from monai.inferers import sliding_window_inference
 

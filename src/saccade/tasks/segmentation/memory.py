@@ -18,6 +18,9 @@ from saccade.tasks.segmentation.tiling import Tiling
 
 FLOAT = 4
 CHUNKS = 6  # pieces of a volume in work: neighbours, products, probabilities, indices
+KEPT = (
+    400_000_000  # freed blocks that the allocator keeps for itself, and libraries' caches: 120 to 370 MB were measured
+)
 WORKSPACE = 1.25  # what convolutions take beside their tensors: 17 to 23 % were measured with oneDNN
 
 
@@ -27,6 +30,7 @@ class Need:
 
     Attributes:
         held: Interpreter, libraries, weights, the scan.
+        kept: What allocator and libraries do not give back while others need it.
         preparing: While the scan is turned and resampled; gone before the windows begin.
         image: The prepared scan.
         sums: Scores of the pieces that are not finished.
@@ -36,6 +40,7 @@ class Need:
     """
 
     held: int
+    kept: int
     preparing: int
     image: int
     sums: int
@@ -46,7 +51,11 @@ class Need:
     @property
     def peak(self) -> int:
         """The most at a time."""
-        return self.held + max(self.preparing, self.image + self.sums + self.results + self.network + self.pieces)
+        return (
+            self.held
+            + self.kept
+            + max(self.preparing, self.image + self.sums + self.results + self.network + self.pieces)
+        )
 
 
 def prediction_need(
@@ -79,6 +88,7 @@ def prediction_need(
     largest = int(FLOAT * sum(channels) * tiling.largest_piece() * np.prod(wanted) / np.prod(shape))
     return Need(
         held=held_bytes(),
+        kept=KEPT,
         preparing=scan.array.nbytes + raw + 2 * prepared,
         image=prepared + (padded if padded > prepared else 0),
         sums=tiling.open_voxels() * (sums.itemsize * sum(channels) + FLOAT),
