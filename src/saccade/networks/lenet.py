@@ -69,9 +69,10 @@ class LeNet(nn.Module):
         self.classifier = nn.Sequential(nn.Linear(third, hidden), nn.Tanh(), nn.Linear(hidden, out_channels))
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b classes"]:
-        return self.classifier(self.features(_in_field(x)).flatten(2).mean(2))
+        return self.classifier(self.features(in_field(x, FIELD)).flatten(2).mean(2))
 
 
-def _in_field(x: Tensor) -> Tensor:
-    lacking = [max(FIELD - n, 0) for n in reversed(x.shape[2:])]  # F.pad counts from the last axis
+def in_field(x: Float[Tensor, "b c *space"], least: int) -> Float[Tensor, "b c *field"]:
+    """Zeros on both sides of every axis that has fewer positions than ``least``, so that it has as many."""
+    lacking = [max(least - n, 0) for n in reversed(x.shape[2:])]  # F.pad counts from the last axis
     return F.pad(x, [n for lack in lacking for n in (lack // 2, lack - lack // 2)]) if any(lacking) else x

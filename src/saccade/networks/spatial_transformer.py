@@ -10,12 +10,16 @@ from torch import Tensor, nn
 
 from saccade.attention.spatial_transformer import SpatialTransformer
 from saccade.layers.dimensions import ADAPTIVE_AVERAGE_POOL, CONV, MAX_POOL, check_spatial_dims
-from saccade.networks.checks import refuse_below_one, refuse_small
-from saccade.networks.lenet import LeNet
+from saccade.networks.checks import refuse_below_one
+from saccade.networks.lenet import LeNet, in_field
+
+FIELD = 28  # pixels that two poolings and two 5x5 convolutions need
 
 
 class Localisation(nn.Module):
     """A few numbers that tell how the input lies: twice maximum pooling and a 5x5 convolution, then linear layers.
+
+    Axes of fewer than 28 positions are padded with zeros on both sides.
 
     Args:
         in_channels: Channels of the input.
@@ -25,7 +29,7 @@ class Localisation(nn.Module):
         grid: Cells along each axis, over whose means the linear layer works.
 
     Raises:
-        InputError: For numbers below 1; in forward for an input of fewer than 28 positions along an axis.
+        InputError: For numbers below 1.
     """
 
     def __init__(
@@ -49,8 +53,7 @@ class Localisation(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b features"]:
-        refuse_small("Localisation", x, 28, "Hand in a localisation network of your own.")
-        return self.layers(x)
+        return self.layers(in_field(x, FIELD))
 
 
 class STNClassifier(nn.Module):
