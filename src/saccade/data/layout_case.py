@@ -30,6 +30,12 @@ Kind = Literal[
     "empty class",
     "unknown target",
     "single class",
+    "unknown class",
+    "image size",
+    "box outside",
+    "reversed box",
+    "empty box",
+    "duplicate object",
 ]
 
 
