@@ -4,13 +4,17 @@ A box is its two corners, (x1, y1, x2, y2) or (x1, y1, z1, x2, y2, z2), with x1 
 The unit is the caller's: pixels, millimetres or parts of the image.
 """
 
+import functools
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from saccade.errors import InputError
+
+CHUNK = 128  # boxes compared with all others at once
 
 
 def centre_and_size(boxes: Float[Tensor, "*n box"]) -> tuple[Float[Tensor, "*n d"], Float[Tensor, "*n d"]]:
@@ -201,19 +205,35 @@ def non_maximum_suppression(
 
 
 def _suppress(boxes: Tensor, scores: Tensor, overlap: float, candidates: int | None) -> Tensor:
+    """A chunk at a time: within it one after the other, of all that come behind it those that it overlaps at once."""
     left = scores.argsort(descending=True, stable=True)[:candidates]
-    rest, contents = boxes[left], content(boxes[left])
     kept = []
     while len(left):
-        kept.append(left[0])
-        shared = _shared(rest[:1], rest[1:])
-        apart = shared <= overlap * (contents[:1] + contents[1:] - shared)
-        left, rest, contents = left[1:][apart], rest[1:][apart], contents[1:][apart]
-    return torch.stack(kept) if kept else left
+        head, left = left[:CHUNK], left[CHUNK:]
+        alike = _overlap_more(boxes[head], boxes[head], overlap).cpu().numpy()
+        alive = np.ones(len(head), bool)
+        for place in range(len(head)):
+            if alive[place]:
+                alive[place + 1 :] &= ~alike[place, place + 1 :]
+        head = head[torch.from_numpy(alive).to(head.device)]
+        kept.append(head)
+        left = left[~_overlap_more(boxes[head], boxes[left], overlap).any(0)]
+    return torch.cat(kept) if kept else left
+
+
+def _overlap_more(first: Tensor, second: Tensor, overlap: float) -> Tensor:
+    """Which of each overlap which by more than that, (n, m), without a division."""
+    shared = _shared(first[:, None], second)
+    return shared > overlap * (content(first)[:, None] + content(second) - shared)
 
 
 def _shared(first: Tensor, second: Tensor) -> Tensor:
-    """Content of intersections, broadcast."""
-    low, high = first.chunk(2, -1)
-    other_low, other_high = second.chunk(2, -1)
-    return (torch.minimum(high, other_high) - torch.maximum(low, other_low)).clamp_min(0).prod(-1)
+    """Content of intersections, broadcast; an axis at a time, which holds no array of all axes."""
+    dims = first.shape[-1] // 2
+    sides = (
+        torch.minimum(first[..., axis + dims], second[..., axis + dims])
+        .sub_(torch.maximum(first[..., axis], second[..., axis]))
+        .clamp_min_(0)
+        for axis in range(dims)
+    )
+    return functools.reduce(torch.mul, sides)
