@@ -1,0 +1,197 @@
+"""Scores of detections: average precision as Pascal VOC and as COCO have it, and sensitivity at false positives.
+
+Everingham et al. 2010, doi:10.1007/s11263-009-0275-4; Lin et al. 2014, arXiv:1405.0312. Intervals draw images with
+replacement.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from saccade.errors import InputError
+from saccade.metrics.detection_match import Found, Truth, match_coco, match_voc
+from saccade.metrics.intervals import FEWEST, LEVEL
+from saccade.metrics.lesion_summary import RATES
+
+COCO_OVERLAPS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+RECALLS = np.linspace(0, 1, 101)
+MOST = 100  # detections of an image that COCO looks at
+DRAWS = 500
+AT_ONCE = 4_000_000  # numbers held in memory
+Curve = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Detections of one class over all images, the surest first.
+
+    Attributes:
+        image: (n,) Number of the image that each is in.
+        hit: (n,) 1 for a hit, 0 for a false positive, -1 for what does not count.
+        objects: (images,) Objects that count, in each image.
+    """
+
+    image: np.ndarray
+    hit: np.ndarray
+    objects: np.ndarray
+
+
+def score_detections(
+    found: Mapping[str, Found], truth: Mapping[str, Truth], names: Sequence[str], *, seed: int = 0
+) -> dict[str, Any]:
+    """Scores of the detections in some images.
+
+    Args:
+        found: Image -> detections; an image that is not there has none.
+        truth: Image -> objects, for every image that counts.
+        names: The classes.
+        seed: Of the intervals' draws.
+
+    Returns:
+        ``summary``: means over classes, each with ``value``, ``low`` and ``high``: ``ap50`` (Pascal VOC's since 2010:
+        the area under the envelope of the curve, at an overlap of one half), ``ap`` (COCO's: over ten overlaps the mean
+        precision at 101 recalls, 100 detections of a class in an image) and ``sensitivity`` (mean of those at 1/8 to 8
+        false positives an image, at an overlap of one half). ``per_class``: the same of each class, with its objects
+        ``n`` and ``sensitivity_at`` each rate. ``cases``: of each image its objects, hits and false positives at VOC's
+        overlap. nan where there is no object.
+
+    Raises:
+        InputError: If detections are of an image that is not there.
+    """
+    if strange := [id for id in found if id not in truth]:
+        raise InputError(f"score_detections: images must be those of the truth, '{strange[0]}' is not among them.")
+    images = list(truth)
+    voc = {name: _rank(found, truth, name, images, 0.5, match_voc, None) for name in names}
+    coco = {name: [_rank(found, truth, name, images, t, match_coco, MOST) for t in COCO_OVERLAPS] for name in names}
+    weights = _weights(len(images), seed)
+    values: dict[str, dict[str, np.ndarray]] = {}
+    for name in names:
+        at_rates = over_draws(voc[name], weights, sensitivity_at)
+        values[name] = {
+            "ap50": over_draws(voc[name], weights, area_under_envelope),
+            "ap": np.mean([over_draws(ranked, weights, precision_at_recalls) for ranked in coco[name]], 0),
+            "sensitivity": at_rates.mean(-1),
+            "sensitivity_at": at_rates,
+        }
+    return {
+        "summary": {score: _with_interval(_mean(values, score), images) for score in ("ap50", "ap", "sensitivity")},
+        "per_class": {name: _of_class(values[name], int(voc[name].objects.sum()), images) for name in names},
+        "cases": {
+            id: {
+                "objects": int(sum(ranked.objects[number] for ranked in voc.values())),
+                "hits": _counted(voc, number, 1),
+                "false_positives": _counted(voc, number, 0),
+            }
+            for number, id in enumerate(images)
+        },
+    }
+
+
+def over_draws(ranked: Ranked, weights: np.ndarray, curve: Curve) -> np.ndarray:
+    """A score of each draw.
+
+    Args:
+        ranked: The detections.
+        weights: (draws, images) how often each image counts.
+        curve: From hits and false positives so far (draws, n) and the number of objects and images (draws, 2).
+
+    Returns:
+        (draws,) or (draws, k); nan where no object counts.
+    """
+    size = max(1, AT_ONCE // max(1, len(ranked.image)))
+    parts = []
+    for start in range(0, len(weights), size):
+        part = weights[start : start + size]
+        of_each = part[:, ranked.image]
+        hits, alarms = ((of_each * (ranked.hit == what)).cumsum(1) for what in (1, 0))
+        totals = np.stack([part @ ranked.objects, part.sum(1)], 1)
+        result = curve(hits, alarms, totals)
+        empty = totals[:, 0] == 0
+        result[empty] = nan
+        parts.append(result)
+    return np.concatenate(parts)
+
+
+def area_under_envelope(hits: np.ndarray, alarms: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Pascal VOC's average precision: each precision is the highest at this or a greater recall."""
+    envelope = _envelope(hits, alarms)
+    gained = np.diff(hits, axis=1, prepend=0)
+    return (envelope * gained).sum(1) / np.maximum(totals[:, 0], 1)
+
+
+def precision_at_recalls(hits: np.ndarray, alarms: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """COCO's average precision: the mean of the envelope at the recalls 0, 0.01, ... 1."""
+    envelope = np.concatenate([_envelope(hits, alarms), np.zeros((len(hits), 1))], 1)
+    recall = hits / np.maximum(totals[:, :1], 1)
+    places = [np.searchsorted(row, RECALLS, side="left") for row in recall]
+    return np.array([row[place].mean() for row, place in zip(envelope, places, strict=True)])
+
+
+def sensitivity_at(hits: np.ndarray, alarms: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Highest share of objects found with no more than 1/8, 1/4 ... 8 false positives an image: (draws, 7)."""
+    start = np.zeros((len(hits), 1))
+    hits, alarms = np.concatenate([start, hits], 1), np.concatenate([start, alarms], 1)
+    allowed = [np.where(alarms <= rate * totals[:, 1:], hits, 0).max(1) for rate in RATES]
+    return np.stack(allowed, 1) / np.maximum(totals[:, :1], 1)
+
+
+def _envelope(hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
+    precision = hits / np.maximum(hits + alarms, 1e-12)
+    return np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+
+
+def _rank(
+    found: Mapping[str, Found],
+    truth: Mapping[str, Truth],
+    name: str,
+    images: Sequence[str],
+    overlap: float,
+    match: Callable[[Found, Truth, float], np.ndarray],
+    most: int | None,
+) -> Ranked:
+    numbers, scores, hits, objects = [], [], [], []
+    for number, id in enumerate(images):
+        there = truth[id].of(name)
+        objects.append(int((~there.ignored).sum()))
+        said = found[id].of(name, most) if id in found else None
+        if said is not None and len(said.scores):
+            numbers.append(np.full(len(said.scores), number))
+            scores.append(said.scores)
+            hits.append(match(said, there, overlap))
+    if not numbers:
+        return Ranked(np.zeros(0, int), np.zeros(0, int), np.array(objects))
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    return Ranked(np.concatenate(numbers)[order], np.concatenate(hits)[order], np.array(objects))
+
+
+def _weights(images: int, seed: int) -> np.ndarray:
+    """All images once, then the draws."""
+    drawn = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / max(images, 1)), size=DRAWS)
+    return np.concatenate([np.ones((1, images)), drawn])
+
+
+def _mean(values: Mapping[str, Mapping[str, np.ndarray]], score: str) -> np.ndarray:
+    """Over the classes that have an object, of each draw."""
+    table = np.stack([found[score] for found in values.values()]) if values else np.full((1, 1), nan)
+    known = ~np.isnan(table)
+    return np.where(known.any(0), np.where(known, table, 0).sum(0) / np.maximum(known.sum(0), 1), nan)
+
+
+def _with_interval(draws: np.ndarray, images: Sequence[str]) -> dict[str, float]:
+    known = draws[1:][~np.isnan(draws[1:])]
+    ends = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+    low, high = np.quantile(known, ends) if len(known) and len(images) >= FEWEST else (nan, nan)
+    return {"value": float(draws[0]), "low": float(low), "high": float(high)}
+
+
+def _of_class(values: Mapping[str, np.ndarray], objects: int, images: Sequence[str]) -> dict[str, Any]:
+    at = dict(zip((f"{rate:g}" for rate in RATES), values["sensitivity_at"][0].tolist(), strict=True))
+    scores = {score: _with_interval(values[score], images) for score in ("ap50", "ap", "sensitivity")}
+    return {"n": objects, **scores, "sensitivity_at": at}
+
+
+def _counted(ranked: Mapping[str, Ranked], image: int, what: int) -> int:
+    return int(sum(((one.image == image) & (one.hit == what)).sum() for one in ranked.values()))
