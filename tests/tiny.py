@@ -52,9 +52,14 @@ def make_pairs(root: Path, cases: int = 5, shape: tuple[int, ...] = SHAPE) -> Pa
     return root
 
 
-def train(data: Path, out: Path, *more: str, system: str = "attention-unet") -> int:
+def command_line(data: Path, out: Path, *more: str, system: str = "attention-unet") -> list[str]:
     """`saccade train` with everything small; what is given in ``more`` comes last and wins."""
-    return main(["train", system, "--data", str(data), "--out", str(out), *QUICK, *NETWORK[system], *more])
+    return ["train", system, "--data", str(data), "--out", str(out), *QUICK, *NETWORK[system], *more]
+
+
+def train(data: Path, out: Path, *more: str, system: str = "attention-unet") -> int:
+    """Train with that command line; gives its exit code."""
+    return main(command_line(data, out, *more, system=system))
 
 
 def files(root: Path) -> set[str]:

@@ -7,6 +7,8 @@ import json
 import os
 import random
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from run_files import held_out, history, interrupt, same_weights
-from tiny import files, make_pairs, train
+from tiny import command_line, files, make_pairs, train
 
 import saccade
 from saccade.cli.main import main
@@ -25,7 +27,7 @@ from saccade.data.volume import read_volume
 from saccade.errors import InputError
 from saccade.files import write_json, write_text
 from saccade.tasks import devices, run_folder
-from saccade.tasks.claims import Claims
+from saccade.tasks.claims import Claims, process_identity
 from saccade.tasks.run_folder import working_in
 
 pytestmark = pytest.mark.usefixtures("short_check")
@@ -74,6 +76,60 @@ def test_a_process_that_is_killed_within_an_epoch_is_one_line(pairs, tmp_path, c
     assert not torch.distributed.is_initialized()
     assert len(history(run)) == 1  # it died in the second epoch
     assert not any("partial" in name for name in files(run))
+    assert train(pairs, run, "--resume") == 0
+    assert len(history(run)) == 2
+    assert held_out(run) in {path.name.split(".")[0] for path in (run / "validation").glob("*.nii.gz")}
+
+
+FIRST_DIES = """
+import os, signal, sys
+from pathlib import Path
+from saccade.tasks import check, devices
+from saccade.tasks.segmentation.module import SegmentationModule
+check.STEPS, step = 2, SegmentationModule.training_step
+devices.HELPER = f"import os, pathlib; pathlib.Path({sys.argv[1]!r}).write_text(str(os.getpid())); {devices.HELPER}"
+
+def dying(self, batch, index):
+    if os.environ["RANK"] == "0" and self.current_epoch == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch, index)
+
+SegmentationModule.training_step = dying
+from saccade.cli.main import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return int(place.getsockname()[1])
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("starter", ["torchrun", "saccade train"])
+def test_the_first_process_is_killed_and_the_other_ends_in_one_line(pairs, tmp_path, starter, bounded) -> None:
+    run, helper = tmp_path / "run", tmp_path / "helper"
+    command = [sys.executable, "-c", FIRST_DIES, helper, *command_line(pairs, run), *TWO]
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    ranks = [{**place, "RANK": str(n), "LOCAL_RANK": str(n)} for n in (0, 1)] if starter == "torchrun" else [{}]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    started = [subprocess.Popen(command, env={**env, **rank}, stderr=subprocess.PIPE, text=True) for rank in ranks]
+    said = [process.communicate(timeout=90)[1].splitlines() for process in started]
+    assert started[0].returncode == -signal.SIGKILL
+    if starter == "torchrun":
+        assert started[1].returncode == 1
+        assert [line for line in said[1] if line.startswith("saccade: ")] == [said[1][-1]]
+        assert said[1][-1] == (
+            "saccade: train: another process of the training was lost. What was finished is kept, use --resume."
+        )
+        assert not any("Traceback" in line for line in said[1])
+    else:  # the one that could say something is dead; the one that it had started does not stay behind
+        end = time.monotonic() + 60
+        while process_identity(int(helper.read_text())):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    assert len(history(run)) == 1  # it died in the second epoch
     assert train(pairs, run, "--resume") == 0
     assert len(history(run)) == 2
     assert held_out(run) in {path.name.split(".")[0] for path in (run / "validation").glob("*.nii.gz")}

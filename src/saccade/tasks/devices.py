@@ -124,6 +124,10 @@ def together(devices: Devices, job: Any = None) -> Iterator[Any]:
         for helper in helpers:
             if failure := helper.failure(2.0):
                 raise RunError(failure) from error
+        if _is_of_connection(error):  # one that torchrun or srun has started, and will say more of
+            raise RunError(
+                "train: another process of the training was lost. What was finished is kept, use --resume."
+            ) from error
         raise
     finally:
         for helper in helpers:
@@ -210,6 +214,11 @@ def _outside() -> tuple[str, str] | None:
     if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in os.environ:
         return "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"
     return None
+
+
+def _is_of_connection(error: Exception) -> bool:
+    """Whether an error means that another process does not answer; gloo's errors have no class of their own."""
+    return isinstance(error, distributed.DistError) or "gloo" in str(error)
 
 
 def _backend(devices: Devices) -> str:

@@ -210,52 +210,47 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from fake_predictor import Fake
 import saccade.data.volume as volume
+from saccade.cli.processes import share_of_process
 from saccade.tasks.segmentation.output import Wanted, find_scans, predict_scans
-folder, write = Path(sys.argv[2]), volume.write_nifti
+folder, write, (rank, _) = Path(sys.argv[2]), volume.write_nifti, share_of_process()
 
 def stuck(array, affine, header, path):
-    if path.name.endswith("partial.c2.nii.gz") and (folder / "stick").exists():
+    if rank == 0 and path.parent.name == "out":
         path.write_bytes(b"half a file")
-        (folder / f"stuck.{os.getpid()}").touch()
+        (folder / "stuck").touch()
         time.sleep(600)
     write(array, affine, header, path)
 
 class Logging(Fake):
     def segment(self, scan, **options):
         with open(folder / "log", "a") as log:
-            log.write(f"{scan.source.name[:2]} {os.getpid()}\\n")
+            log.write(f"{scan.source.name[:2]} {rank}\\n")
         return super().segment(scan, **options)
 
 volume.write_nifti = stuck
-for _ in predict_scans(Logging(), find_scans([folder / "in"]), folder / "out", Wanted(uncertainty=True), say=print):
+while rank == 1 and not (folder / "stuck").exists():
+    time.sleep(0.01)
+scans = find_scans([folder / "in"])
+for _ in predict_scans(Logging(), scans, folder / "out", Wanted(uncertainty=True), share=share_of_process()):
     pass
 """
 
 
 @pytest.mark.process
-def test_two_processes_share_the_scans_and_one_is_killed_while_it_writes(tmp_path) -> None:
+def test_torchrun_shares_the_scans_and_the_first_process_is_killed_while_it_writes(tmp_path) -> None:
     for number in range(6):
         scan(tmp_path / f"in/c{number}.nii.gz", number)
-    (tmp_path / "stick").touch()
-    tests = Path(__file__).parents[2]
-    both = [
-        subprocess.Popen([sys.executable, "-c", CHILD, tests, tmp_path], stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    command = [sys.executable, "-c", CHILD, Path(__file__).parents[2], tmp_path]
+    both = [subprocess.Popen(command, env={**os.environ, "RANK": rank, "WORLD_SIZE": "2"}) for rank in "01"]
     end = time.monotonic() + 90
-    while not list(tmp_path.glob("stuck.*")) or len((tmp_path / "log").read_text("utf-8").splitlines()) < 6:
+    while not (tmp_path / "log").exists() or len((tmp_path / "log").read_text("utf-8").splitlines()) < 6:
         assert time.monotonic() < end
         time.sleep(0.05)
-    killed = int(next(tmp_path.glob("stuck.*")).suffix[1:])
-    (tmp_path / "stick").unlink()
-    os.kill(killed, signal.SIGKILL)
-    said = {child.pid: child.communicate(timeout=90)[0] for child in both}
-    assert {child.pid: child.returncode for child in both} == {
-        child.pid: -signal.SIGKILL if child.pid == killed else 0 for child in both
-    }
+    both[0].kill()
+    assert [child.wait(90) for child in both] == [-signal.SIGKILL, 0]
     started = [line.split() for line in (tmp_path / "log").read_text("utf-8").splitlines()]
-    assert sorted(case for case, _ in started) == ["c0", "c1", "c2", "c2", "c3", "c4", "c5"]
-    assert {int(pid) for case, pid in started if case == "c2"} == set(said)
+    assert [case for case, rank in started if rank == "0"] == ["c0"]  # the first of its share
+    assert [case for case, rank in started if rank == "1"] == ["c3", "c4", "c5", "c1", "c2", "c0"]
     expected = {f"c{n}" for n in range(6)}
     assert files(tmp_path / "out") == DESCRIPTIONS | {
         pattern.format(n) for n in expected for pattern in ("{}.nii.gz", "uncertainty/{}.nii.gz", "records/{}.json")
