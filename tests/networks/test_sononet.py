@@ -42,6 +42,23 @@ def test_scores_are_the_means_of_class_maps():
     torch.testing.assert_close(network(x), maps.mean((2, 3)))
 
 
+def test_the_class_map_that_is_shown():
+    network = settled(SonoNet(1, 3, **SMALL), 48, 64)
+    x = torch.randn(2, 1, 48, 64)
+    maps = network.class_maps(x).detach()[:, 1:2]
+    with torch.no_grad():  # positive throughout for the first image
+        network.classify[1].bias[1] -= maps[0].amin()
+    maps = network.class_maps(x).detach()[:, 1:2]
+    found = network.localise(x, target=1)
+    assert list(found) == ["CAM"]
+    wide = nn.functional.interpolate(maps, (48, 64), mode="bilinear").clamp_min(0)
+    torch.testing.assert_close(found["CAM"][0], wide[0] / wide[0].max())
+    with torch.no_grad():
+        network.classify[1].bias[1] -= maps.amax() + 1
+    assert not network.localise(x, target=1)["CAM"].any()
+    assert not found["CAM"].requires_grad
+
+
 def test_normalisation_can_be_left_out_of_the_blocks():
     for kind in (SonoNet, AGSonoNet):
         network = kind(1, 3, norm=None, **SMALL)

@@ -19,6 +19,7 @@ from saccade.layers.resample import resize
 from saccade.networks.checks import refuse_below_one
 from saccade.networks.conv_blocks import ConvBlocks
 from saccade.networks.heads import mean_of_softmaxes
+from saccade.networks.sononet import from_zero_to_one
 
 # For each way of putting the three features together: what each head's cross-entropy counts.
 AGGREGATIONS = {
@@ -144,7 +145,7 @@ class AGSonoNet(nn.Module):
             units = torch.cat([coarse.new_zeros(1, width), torch.eye(width, dtype=coarse.dtype, device=coarse.device)])
             last = self.score([*blank, units])[-1 if self.aggregation == "mean" else 0][:, target]
             found["CAM"] = torch.einsum("c,bc...->b...", last[1:] - last[0], coarse)[:, None]
-            found = {name: _from_zero_to_one(resize(y, x.shape[2:])) for name, y in found.items()}
+            found = {name: from_zero_to_one(resize(y, x.shape[2:])) for name, y in found.items()}
             found["all"] = torch.stack(list(found.values())).mean(0)
         return found
 
@@ -171,8 +172,3 @@ def self_gate(in_channels: int, gating_channels: int, *, variant: str, spatial_d
     if variant in FIRST_BIAS:
         nn.init.constant_(gate.psi.bias, FIRST_BIAS[variant])
     return gate
-
-
-def _from_zero_to_one(y: Tensor) -> Tensor:
-    y = y.clamp_min(0)
-    return y / y.flatten(1).max(1).values.clamp_min(torch.finfo(y.dtype).tiny).reshape(-1, *[1] * (y.ndim - 1))

@@ -5,12 +5,14 @@ Baumgartner et al., 2017, https://arxiv.org/abs/1612.05601.
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from saccade.layers.convolution import ConvNormReLU, kaiming_initialise_
 from saccade.layers.dimensions import BATCH_NORM, CONV, check_spatial_dims
 from saccade.layers.norm import Norm
+from saccade.layers.resample import resize
 from saccade.networks.checks import refuse_below_one
 from saccade.networks.conv_blocks import ConvBlocks
 
@@ -74,3 +76,19 @@ class SonoNet(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b classes"]:
         return self.class_maps(x).flatten(2).mean(2)
+
+    def localise(self, x: Float[Tensor, "b c *space"], target: int) -> dict[str, Float[Tensor, "b 1 *space"]]:
+        """``CAM``: what is positive of the map of one class, on the input's grid, divided by its maximum.
+
+        Args:
+            x: Images.
+            target: The class.
+        """
+        with torch.no_grad():
+            return {"CAM": from_zero_to_one(resize(self.class_maps(x)[:, [target]], x.shape[2:]))}
+
+
+def from_zero_to_one(y: Float[Tensor, "b 1 *space"]) -> Float[Tensor, "b 1 *space"]:
+    """What is positive of each item's map, divided by its maximum."""
+    y = y.clamp_min(0)
+    return y / y.flatten(1).max(1).values.clamp_min(torch.finfo(y.dtype).tiny).reshape(-1, *[1] * (y.ndim - 1))

@@ -169,6 +169,24 @@ _OWN = (
         "Every layer sees the maps of all layers before it",
         7_978_856,
     ),
+    System(
+        "sononet",
+        "saccade.systems.sononet",
+        "classification",
+        "Baumgartner et al. 2017, arXiv:1612.05601",
+        "resnet",
+        "Fully convolutional network for ultrasound planes that tells where it found them",
+        647_914,
+    ),
+    System(
+        "ag-sononet",
+        "saccade.systems.ag_sononet",
+        "classification",
+        "Schlemper et al. 2019, arXiv:1808.08114",
+        "sononet",
+        "SonoNet that classifies from what its attention pools at two levels",
+        705_210,
+    ),
 )
 SYSTEMS = {system.name: system for system in _OWN}
 
