@@ -86,6 +86,13 @@ _ALL = (
         (Option("distortion", "rts, rotated, projective, elastic, cluttered or easy; default rts"), _DIGITS),
         cases=1000,
     ),
+    Kind(
+        "ultrasound",
+        "saccade.data.synthetic.ultrasound",
+        "planes of fetal ultrasound of six kinds and background, told apart by one small structure, with its mask",
+        (Option("size", "small (72 x 96 pixels) or full (208 x 272); default small"),),
+        64,
+    ),
 )
 KINDS = {kind.name: kind for kind in _ALL}
 
