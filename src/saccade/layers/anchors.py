@@ -10,31 +10,32 @@ from torch import Tensor
 
 from saccade.errors import InputError
 from saccade.layers.boxes import from_centre_and_size
+from saccade.layers.dimensions import per_axis
 
 
 def grid_anchors(
-    grids: Sequence[int],
+    grids: Sequence[int | Sequence[int]],
     *,
     zooms: Sequence[float | int] = (1.0,),
     ratios: Sequence[Sequence[float | int]] = ((1.0, 1.0),),
-) -> tuple[Float[Tensor, "a box"], Float[Tensor, "a 1"]]:
-    """Anchors on square grids over an image of side 1, and the side of each one's cell.
+) -> tuple[Float[Tensor, "a box"], Float[Tensor, "a d"]]:
+    """Anchors on grids over an image of side 1, and the sides of each one's cell.
 
     fastai, Deep Learning Part 2 (2018), lesson 9: in the middle of each of g^d cells an anchor for each zoom and ratio,
     ``zoom * ratio / g`` large, the zoom varying slowest. Cells follow one another as the positions of a map do: the
     last axis of the image (x) varies fastest.
 
     Args:
-        grids: Cells along an axis, for each map.
+        grids: Cells for each map: along every axis, or for each in the order of an image's axes.
         zooms: Factors on all lengths.
         ratios: Factors on the lengths along each axis in the order of an image's axes: (rows, columns), or
             (depth, rows, columns) for volumes.
 
     Raises:
-        InputError: If the ratios are of different numbers of axes.
+        InputError: If ratios or grids are of different numbers of axes.
 
     Returns:
-        Corners, x first, (a, 2d), and the sides of the cells, (a, 1).
+        Corners, x first, (a, 2d), and the sides of the cells, x first, (a, d).
     """
     dims = len(ratios[0])
     if dims not in (2, 3) or any(len(ratio) != dims for ratio in ratios):
@@ -43,11 +44,12 @@ def grid_anchors(
         )
     boxes, cells = [], []
     sizes = torch.tensor([[zoom * factor for factor in ratio] for zoom in zooms for ratio in ratios])
-    for cell_count in grids:
-        centres = _centres([cell_count] * dims)
-        centre, size = _each_with_each(centres, sizes / cell_count)
+    for grid in grids:
+        counts = per_axis("grid_anchors", "grids", grid, dims)
+        cell = 1 / torch.tensor(counts)
+        centre, size = _each_with_each(_centres(counts), sizes * cell)
         boxes.append(from_centre_and_size(centre.flip(-1), size.flip(-1)))
-        cells.append(torch.full((len(centre), 1), 1 / cell_count))
+        cells.append(cell.flip(-1).expand(len(centre), dims))
     return torch.cat(boxes), torch.cat(cells)
 
 

@@ -154,7 +154,7 @@ def decode_within_cell(
     Args:
         activations: What a network says.
         anchors: One for each.
-        cells: Lengths of the cell of the grid that each anchor sits in; one number does for all axes.
+        cells: Lengths of the cell of the grid that each anchor sits in.
     """
     moved, grown = activations.tanh().chunk(2, -1)
     centre, size = centre_and_size(anchors)

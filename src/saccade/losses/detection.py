@@ -51,7 +51,7 @@ def lecture_loss(
     activations: Float[Tensor, "b a box"],
     objects: Sequence[Objects],
     anchors: Float[Tensor, "a box"],
-    cells: Float[Tensor, "a 1"],
+    cells: Float[Tensor, "a d"],
     *,
     threshold: float = 0.4,
     class_loss: ClassLoss = binary_cross_entropy,
