@@ -1,6 +1,7 @@
 """Small scans of every format as bytes, and ways to damage them that hypothesis can choose and shrink."""
 
 import gzip
+import re
 import struct
 from functools import cache
 from pathlib import Path
@@ -45,6 +46,35 @@ def itk_bytes(kind: str, folder: Path) -> bytes:
     image.SetSpacing((1.5, 1.0, 2.5))
     SimpleITK.WriteImage(image, str(path), useCompression=kind.startswith("packed"))
     return path.read_bytes()
+
+
+ITK = ("raw.nrrd", "packed.nrrd", "raw.mha", "packed.mha")
+ITK_KEYS = (
+    "NRRD0004", "type", "dimension", "space", "space dimension", "sizes", "spacings", "thicknesses", "kinds", "endian",
+    "space directions", "space origin", "encoding", "data file", "byte skip", "line skip", "centerings", "max",
+    "ObjectType", "NDims", "BinaryData", "BinaryDataByteOrderMSB", "CompressedData", "CompressedDataSize", "HeaderSize",
+    "TransformMatrix", "Offset", "CenterOfRotation", "AnatomicalOrientation", "ElementSpacing", "ElementSize",
+    "DimSize", "ElementType", "ElementNumberOfChannels", "ElementDataFile", "ElementMin",
+)  # fmt: skip
+ITK_WORDS = (
+    "", "0", "1", "2", "3", "4", "-1", "5 7 3", "5 7", "7 5 3", "5 7 3 1", "0 7 3", "-5 7 3", "5 7 105", "105", "1e308",
+    "nan nan nan", "inf 1 1", "0 0 0", "2147483647", "99999999999999999999", "5 7 99999999999", "raw", "gzip", "bzip2",
+    "ascii", "hex", "block", "short", "double", "float", "char", "little", "big", "left-posterior-superior", "RAI",
+    "(1,0,0) (0,1,0) (0,0,0)", "(1,0,0) none (0,0,1)", "(nan,0,0) (0,1,0) (0,0,1)", "1 0 0 0 1 0 0 0 0", "MET_DOUBLE",
+    "MET_UCHAR", "MET_FLOAT_ARRAY", "MET_OTHER", "True", "False", "LOCAL", "LIST", "gone.raw", "space space vector",
+)  # fmt: skip
+ITK_LINES = st.lists(st.tuples(st.sampled_from(ITK_KEYS), st.sampled_from(ITK_WORDS)), max_size=3)
+
+
+def with_lines(content: bytes, edits: list[tuple[str, str]]) -> bytes:
+    """Other values in a header of text; a key that it has not comes first but for the line with the format's name."""
+    for key, word in edits:
+        between = b": " if content.startswith(b"NRRD") else b" = "
+        line = key.encode() + between + word.encode()
+        found = re.search(rb"^" + re.escape(key.encode()) + rb" ?[:=].*$", content, re.MULTILINE)
+        place = (found.start(), found.end()) if found else (content.index(b"\n") + 1,) * 2
+        content = content[: place[0]] + line + (b"" if found else b"\n") + content[place[1] :]
+    return content
 
 
 DICOM = {

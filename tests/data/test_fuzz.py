@@ -1,16 +1,10 @@
 """Readers and `saccade data check` given files in which anything may be damaged: sound volumes or one clear line."""
 
-import contextlib
-import faulthandler
 import gzip
-import io
-import os
 import shutil
-import tempfile
 import tracemalloc
 import warnings
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import nibabel as nib
@@ -19,6 +13,8 @@ import pytest
 from damage import (
     BYTE_EDITS,
     DICOM_EDITS,
+    ITK,
+    ITK_LINES,
     NIFTI,
     VOXELS,
     dicom_bytes,
@@ -28,53 +24,28 @@ from damage import (
     packed,
     with_bytes,
     with_fields,
+    with_lines,
 )
-from hypothesis import given, settings
+from fuzzing import bounded, command, fuzz, written
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny import blob, save
 
-from saccade.cli.main import main
 from saccade.data.dicom import GeometryWarning
 from saccade.data.size import DEFLATE
 from saccade.data.volume import Volume, read_grid, read_volume
 from saccade.errors import InputError
 
-MANY = int(os.environ.get("SACCADE_FUZZ", "1"))  # times the examples of an ordinary test run
-SECONDS = 5  # an example that takes longer is a hang
-
-
-def fuzz(examples: int):
-    return settings(max_examples=examples * MANY, deadline=timedelta(seconds=SECONDS), derandomize=MANY == 1)
-
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_hang() -> Iterator[None]:
-    faulthandler.dump_traceback_later(120 * MANY, exit=True)
-    yield
-    faulthandler.cancel_dump_traceback_later()
+    with bounded(120):
+        yield
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz")
-
-
-@contextlib.contextmanager
-def written() -> Iterator[list[str]]:
-    """What anything in the process, libraries in C++ too, writes to stdout and stderr meanwhile, as lines."""
-    lines: list[str] = []
-    kept = [os.dup(number) for number in (1, 2)]
-    with tempfile.TemporaryFile() as file:
-        for number in (1, 2):
-            os.dup2(file.fileno(), number)
-        try:
-            yield lines
-        finally:
-            for number, old in zip((1, 2), kept, strict=True):
-                os.dup2(old, number)
-                os.close(old)
-            file.seek(0)
-            lines += file.read().decode(errors="replace").splitlines()
 
 
 def examine(path: Path, most_bytes: float | None = None) -> Volume | None:
@@ -153,19 +124,19 @@ def write_series(path: Path, edits, changes=(), everywhere: bool = False) -> Pat
     return path
 
 
+@given(st.sampled_from(ITK), ITK_LINES, BYTE_EDITS, BYTE_EDITS)
+@fuzz(120)
+def test_nrrd_and_metaimage(folder, kind, lines, edits, after) -> None:
+    content = with_bytes(with_bytes(with_lines(itk_bytes(kind, folder), lines), edits, 400), after)
+    path = folder / f"scan{Path(kind).suffix}"
+    path.write_bytes(content)
+    volume = examine(path, DEFLATE * path.stat().st_size)
+    if content == itk_bytes(kind, folder):
+        assert volume is not None
+        np.testing.assert_array_equal(volume.array, VOXELS)
+
+
 # commands -------------------------------------------------------------------------------------------------------------
-
-
-def command(*arguments: object) -> tuple[int, list[str]]:
-    """Exit code, and the lines on stderr; what libraries write themselves counts too."""
-    out, err = io.StringIO(), io.StringIO()
-    with written() as said, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.simplefilter("ignore", GeometryWarning)
-        code = main([str(argument) for argument in arguments])
-    assert said == []
-    assert "Traceback" not in out.getvalue() + err.getvalue()
-    return code, err.getvalue().splitlines()
 
 
 SCANS = st.tuples(st.just("nifti"), st.sampled_from(NIFTI), field_edits(nib.Nifti1Header.template_dtype), BYTE_EDITS)

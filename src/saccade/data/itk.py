@@ -1,5 +1,6 @@
 """NRRD and MetaImage files through SimpleITK, whose frame is LPS."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -8,8 +9,10 @@ import numpy as np
 import SimpleITK
 
 from saccade.data.grid import RAS_FROM_LPS, checked_affine, checked_shape
+from saccade.data.metaimage import check_header, check_voxels
 from saccade.data.nifti import storage_dtype
 from saccade.data.size import DEFLATE, check_promise
+from saccade.data.unpack import check_unpacks
 from saccade.errors import InputError
 
 _MOST_FILES = 100_000
@@ -22,7 +25,11 @@ def read_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
         InputError: If the file is missing, empty, damaged, or holds complex numbers or more than four axes.
     """
     reader = _reader(path)
-    _check_size(reader, path)
+    expected = _check_size(reader, path)
+    if _kind(path) == "NRRD":
+        _check_packed(path, expected)
+    else:
+        check_voxels(path)
     try:
         image = reader.Execute()
     except RuntimeError as error:
@@ -66,6 +73,8 @@ def _reader(path: Path) -> SimpleITK.ImageFileReader:
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty.")
     _check_places(path)
+    if _kind(path) == "MetaImage":
+        check_header(path)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -80,8 +89,6 @@ def _check_places(path: Path) -> None:
     with open(path, "rb") as file:
         head = file.read(1 << 16).decode("latin-1")
     nrrd = _kind(path) == "NRRD"
-    if not nrrd:
-        _check_axes(head, path)
     named = re.search(r"^data ?file:(.*)$" if nrrd else r"^ElementDataFile *=(.*)$", head, re.MULTILINE | re.IGNORECASE)
     first = named[1].strip() if named else "LOCAL"
     if "%" in first:
@@ -102,23 +109,26 @@ def _check_places(path: Path) -> None:
             raise InputError(f"{path}: the voxels must be in a file, got '{name.strip()}'.")
 
 
-def _check_axes(head: str, path: Path) -> None:
-    """Refuse numbers of axes and channels for which ITK has no room: it would go on beyond, and end the process."""
-    for key, most in (("NDims", 4), ("ElementNumberOfChannels", 10_000)):
-        found = [value.strip() for value in re.findall(rf"^\s*{key}\s*=(.*)$", head, re.MULTILINE | re.IGNORECASE)]
-        good = all(value.isascii() and value.isdigit() and 1 <= int(value[:9]) <= most for value in found)
-        if not good or len(found) > 1:
-            shown = " and ".join(value[:60] for value in found[:2])
-            raise InputError(f"{path}: {key} must be one whole number, at most {most}, got {shown}.")
-
-
-def _check_size(reader: SimpleITK.ImageFileReader, path: Path) -> None:
-    """Refuse a header that promises more voxels than there can be: ITK makes room for them first."""
+def _check_size(reader: SimpleITK.ImageFileReader, path: Path) -> int:
+    """Refuse a header that promises more voxels than there can be: ITK makes room for them first; gives their bytes."""
     size = [*reader.GetSize(), reader.GetNumberOfComponents()]
-    bits = re.search(r"(\d+)-bit", SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()))
+    found = re.search(r"(\d+)-bit", SimpleITK.GetPixelIDValueAsString(reader.GetPixelID()))
+    bits = int(found[1]) if found else 8
     detached = path.suffix.lower() in (".mhd", ".nhdr")  # the voxels are in other files
     file_bytes = None if detached else path.stat().st_size
-    check_promise(size, int(bits[1]) if bits else 8, path, file_bytes=file_bytes, packing=DEFLATE)
+    check_promise(size, bits, path, file_bytes=file_bytes, packing=DEFLATE)
+    return math.prod(size) * bits // 8
+
+
+def _check_packed(path: Path, expected: int) -> None:
+    """Refuse gzipped voxels behind an NRRD header that are not whole."""
+    with open(path, "rb") as file:
+        head = file.read(1 << 16).decode("latin-1")
+    fields, blank, _ = head.partition("\n\n")
+    gzipped = re.search(r"^encoding: *(gz|gzip)\s*$", fields, re.MULTILINE | re.IGNORECASE)
+    elsewhere = re.search(r"^(data ?file|line ?skip|byte ?skip):", fields, re.MULTILINE | re.IGNORECASE)
+    if blank and gzipped and not elsewhere:
+        check_unpacks(path, len(fields) + len(blank), expected, who=path)
 
 
 def _affine(image: SimpleITK.Image | SimpleITK.ImageFileReader, path: Path) -> np.ndarray:

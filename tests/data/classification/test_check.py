@@ -61,6 +61,11 @@ def test_numbers_that_are_none_one_class_and_images_that_are_not_finite(tmp_path
     root = graded(tmp_path / "set", 4, age=lambda level: ["61.5", "nan", "40", "old"][level])
     assert main(["data", "check", str(root)]) == 0  # text is a class
     capsys.readouterr()
+    some = graded(tmp_path / "some", 4, age=lambda level: ["61.5", "NA", "40", "42"][level])
+    assert faults_of(some, capsys) == [
+        ("", "unknown target", f"{some}: age must hold finite numbers, got 'NA' for case p01. "
+         "Leave the cell empty where there is no target"),
+    ]  # fmt: skip
     one = graded(tmp_path / "one", 4, label=lambda level: "x")
     assert [kind for _, kind, _ in faults_of(one, capsys)] == ["single class"]
     images = np.ones((8, 9, 9), np.float32) * np.arange(9, dtype=np.float32)

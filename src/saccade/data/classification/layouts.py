@@ -123,6 +123,8 @@ def _npz(path: Path, root: Path) -> ImageDataset:
     columns: tuple[str, ...] = ()
     for prefix, split, images, labels in npz_parts(path):
         stack = packed_array(path, images)
+        if stack.ndim < 3:
+            raise InputError(f"{path}: {images} must be images (n, rows, columns ...), has shape {stack.shape}.")
         values: np.ndarray | None = None
         if labels is not None:
             values = packed_array(path, labels)

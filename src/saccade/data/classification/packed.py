@@ -1,6 +1,7 @@
 """Many images in one file: MedMNIST's npz archives and MNIST's idx files, read without unpickling anything."""
 
 import gzip
+import io
 import math
 import struct
 import zipfile
@@ -14,6 +15,7 @@ from saccade.errors import InputError
 
 MOST_BYTES = 32 * 2**30
 COLOURS = (1, 3, 4)
+_CHUNK = 1 << 24
 _MEDMNIST = {"train": "train", "val": "validation", "test": "test"}
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
@@ -89,7 +91,7 @@ def read_idx(path: Path) -> np.ndarray:
             shape = struct.unpack(f">{head[3]}I", lengths)
             expected = math.prod(shape) * dtype.itemsize
             _check_size(path, expected)
-            content = file.read(expected + 1)
+            content = _read(file, expected + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({str(error) or type(error).__name__}).") from None
     if len(content) != expected:
@@ -100,12 +102,22 @@ def read_idx(path: Path) -> np.ndarray:
     return array.astype(dtype.newbyteorder("="))
 
 
+def _read(file: io.BufferedIOBase, most: int) -> bytes:
+    """Up to so many bytes, without room for those that a header only promises."""
+    parts = []
+    while most > 0 and (part := file.read(min(most, _CHUNK))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
+
+
 def _npz_names(path: Path) -> set[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read as a NumPy archive ({str(error).rstrip('.')}).") from None
+    except Exception as error:  # of damage zipfile has BadZipFile, NotImplementedError, struct.error and more to say
+        reason = " ".join(str(error).split())[:120].rstrip(".")
+        raise InputError(f"{path}: cannot be read as a NumPy archive ({reason or type(error).__name__}).") from None
 
 
 def _read_npz(path: Path, member: str) -> np.ndarray:
@@ -113,12 +125,14 @@ def _read_npz(path: Path, member: str) -> np.ndarray:
         with zipfile.ZipFile(path) as archive:
             _check_size(path, archive.getinfo(f"{member}.npy").file_size)
         with np.load(path, allow_pickle=False) as file:
-            array: np.ndarray = file[member]
+            array = file[member]
     except InputError:
         raise
     except Exception as error:  # zip, zlib and NumPy each have errors of their own for damage
         reason = " ".join(str(error).split())[:120].rstrip(".")
         raise InputError(f"{path}: array '{member}' cannot be read ({reason or type(error).__name__}).") from None
+    if not isinstance(array, np.ndarray):  # NumPy gives the bytes of what does not begin as an array
+        raise InputError(f"{path}: '{member}' must be an array, is something else.")
     if array.dtype.kind not in "biuf":
         raise InputError(f"{path}: array '{member}' must hold numbers, holds {array.dtype}.")
     return array

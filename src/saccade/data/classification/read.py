@@ -63,6 +63,8 @@ def without_suffix(path: PurePath | str) -> str:
     ('cat/tom', 'cat/tom', '1.5')
     """
     path = PurePath(path)
+    if not path.name:
+        return path.as_posix()
     name = path.stem if path.suffix.lower() in PICTURES else strip_suffix(path.name)
     return path.with_name(name).as_posix()
 
@@ -71,7 +73,8 @@ def read_image(source: Path | Packed) -> Image:
     """Read an image; a volume of one slice becomes a picture.
 
     Raises:
-        InputError: If it cannot be read, is larger than 100 million pixels, or has values that are no finite numbers.
+        InputError: If it cannot be read, is larger than 100 million pixels or empty, or has values that are no finite
+            numbers.
     """
     if isinstance(source, Packed):
         image = _read_packed(source)
@@ -79,6 +82,8 @@ def read_image(source: Path | Packed) -> Image:
         image = Image(_read_picture(source), None)
     else:
         image = _read_volume(source)
+    if image.array.size == 0:
+        raise InputError(f"{source}: must have pixels, has shape {image.space}.")
     if image.array.dtype.kind == "f" and not np.isfinite(image.array).all():
         raise InputError(f"{source}: values must be finite numbers, found NaN or infinity.")
     return image

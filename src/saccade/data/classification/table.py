@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -164,6 +165,7 @@ def _locate(base: Path, written: str) -> Path | None:
     for folder in _FOLDERS:
         for suffix in _SUFFIXES:
             path = base / folder / f"{written.strip()}{suffix}"
-            if is_image(path) and path.is_file():
+            # os.path, as a damaged name may be one that pathlib will not ask for
+            if is_image(path) and os.path.isfile(path):
                 return path
     return None
