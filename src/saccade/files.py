@@ -99,6 +99,11 @@ def write_tensors(path: Path | str, tensors: "Mapping[str, Tensor]") -> None:
         temporary.write_bytes(content)  # safetensors' own way to a file says of a full disk that an argument is invalid
 
 
+def is_within(path: Path, folder: Path | None) -> bool:
+    """Whether a path lies in a folder, by whatever names they are called; in none where there is no folder."""
+    return folder is not None and path.resolve().is_relative_to(folder.resolve())
+
+
 def read_json(path: Path | str) -> Any:
     """Read a JSON file.
 

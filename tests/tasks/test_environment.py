@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from saccade.tasks.environment import PACKAGES, cores, describe_environment, machine, peak_memory_bytes
+from saccade.tasks.environment import PACKAGES, describe_environment, machine, peak_memory_bytes
+from saccade.workers import cores
 
 
 def test_versions_date_and_machine() -> None:

@@ -32,7 +32,9 @@ def evaluate(
     labels: Annotated[
         Path | None, typer.Option("--labels", help='JSON file of names, {"1": "liver"}; default: those beside TRUTH.')
     ] = None,
-    tolerance: Annotated[float, typer.Option("--tolerance", help="Of the surface Dice, in mm.", min=0)] = 1.0,
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", help="Of the surface Dice, in mm; 1 unless set.", min=0)
+    ] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write the summary as a CSV table.")] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Also write all tables as Markdown.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the JSON instead of the table.")] = False,
@@ -89,8 +91,8 @@ def evaluate(
     from saccade.workers import cores
 
     if is_predictions(predictions):
-        refused = {"--labels": labels, "--lesions": lesions, "--overlap": overlap, "--sizes": sizes,
-                   "--probabilities": probabilities, "--workers": workers}  # fmt: skip
+        refused = {"--labels": labels, "--tolerance": tolerance, "--lesions": lesions, "--overlap": overlap,
+                   "--sizes": sizes, "--probabilities": probabilities, "--workers": workers}  # fmt: skip
         result = evaluate_targets(
             predictions, truth, columns=columns, missing=missing.value, against=against, seed=seed, refused=refused
         )
@@ -104,6 +106,8 @@ def evaluate(
         for table in target_tables(result) if not json else ():
             _show(table, out)
         return
+    if columns is not None:
+        raise InputError(f"evaluate: --columns is for tables of predictions, {predictions} is none.")
     names = read_label_names(labels) if labels else None
     settings = _lesion_settings(lesions, overlap=overlap, sizes=sizes, probabilities=probabilities)
 
@@ -114,7 +118,7 @@ def evaluate(
                 folder,
                 truth,
                 label_names=names,
-                tolerance_mm=tolerance,
+                tolerance_mm=1.0 if tolerance is None else tolerance,
                 seed=seed,
                 workers=workers or cores(),
                 progress=lambda done, total, case: bar.update(task, completed=done, total=total, description=case),

@@ -28,7 +28,7 @@ def evaluate_targets(
     from saccade.tasks.classification.evaluate import evaluate_predictions
 
     for name, value in refused.items():
-        if value:
+        if value is not None and value != []:
             raise InputError(f"evaluate: {name} is for label maps, {predictions} is a table of predictions.")
     if missing == "worst":
         raise InputError("evaluate: --missing worst is for label maps; a case without a row can be left out with skip.")

@@ -1,14 +1,14 @@
 """`saccade predict`: labels, attention maps, probabilities and volumes of scans; classes and numbers of images."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from saccade.errors import InputError
 
-if TYPE_CHECKING:
-    from saccade.tasks.segmentation.predictor import SegmentationPredictor
+Opened = TypeVar("Opened")
 
 
 def predict(
@@ -19,7 +19,8 @@ def predict(
         typer.Option("--out", help="Folder for <case>.nii.gz, volumes.csv and label descriptions, or predictions.csv."),
     ],
     attention: Annotated[
-        bool, typer.Option("--attention", help="Also write each gate's map on the scan's grid.")
+        bool,
+        typer.Option("--attention", help="Also write each gate's map on the scan's grid; a picture for images."),
     ] = False,
     probabilities: Annotated[
         list[str] | None,
@@ -65,7 +66,7 @@ def predict(
 
     Example: saccade predict run scan.nii.gz dicom_folder/ --out predictions --attention
 
-    Classes: saccade predict run new_images/ one.png --out predictions
+    Classes: saccade predict fold0 new_images/ one.png --ensemble fold1 --out predictions
     """
     from saccade.cli.bar import progress_bar
     from saccade.cli.predict_targets import predict_targets, refuse_options
@@ -77,6 +78,7 @@ def predict(
     from saccade.tasks.segmentation.cleanup import choose_clean_up
     from saccade.tasks.segmentation.ensemble import ensemble_of
     from saccade.tasks.segmentation.output import Wanted, find_scans, predict_scans
+    from saccade.tasks.segmentation.predictor import SegmentationPredictor
 
     check_folder(out)
     limit = None if max_memory is None else parse_size("--max-memory", max_memory)
@@ -86,22 +88,16 @@ def predict(
     if overlap is not None:
         changes["overlap"] = overlap
     place = device_of_process(device)
-    predictor = load(run, device=place, system=system, backend=backend).with_inference(changes)
-    if isinstance(predictor, ClassificationPredictor):
-        given = {"--attention": attention, "--probabilities": probabilities, "--uncertainty": uncertainty,
-                 "--ensemble": ensemble, "--clean-up": clean_up, "--dicom-seg": dicom_seg,
-                 "--max-memory": max_memory}  # fmt: skip
+    opened = [(path, load(path, device=place, system=system, backend=backend)) for path in (run, *(ensemble or ()))]
+    if isinstance(opened[0][1], ClassificationPredictor):
+        given = {"--probabilities": probabilities, "--uncertainty": uncertainty, "--clean-up": clean_up,
+                 "--dicom-seg": dicom_seg, "--max-memory": max_memory, "--overlap": overlap}  # fmt: skip
         refuse_options(given)
-        typer.echo(predict_targets(predictor, inputs, out, overwrite=overwrite))
+        members = _members(opened, ClassificationPredictor, "classification", changes)
+        typer.echo(predict_targets(members, inputs, out, attention=attention, overwrite=overwrite))
         return
-    if ensemble:
-        others: list[SegmentationPredictor] = []
-        for other in ensemble:
-            opened = load(other, device=place, system=system, backend=backend)
-            if isinstance(opened, ClassificationPredictor):
-                raise InputError(f"{other}: must be a run of a segmentation, is one of a classification.")
-            others.append(opened.with_inference(changes))
-        predictor = ensemble_of([predictor, *others])
+    several = _members(opened, SegmentationPredictor, "segmentation", changes)
+    predictor = several[0] if len(several) == 1 else ensemble_of(several)
     scans = find_scans(inputs, apart_from=out)
     with progress_bar() as bar:
 
@@ -126,6 +122,16 @@ def predict(
             predictor, scans, out, wanted, overwrite=overwrite, share=share_of_process(), progress=progress, say=say
         ):
             typer.echo(str(path))
+
+
+def _members(
+    opened: Sequence[tuple[Path, Any]], kind: type[Opened], task: str, changes: dict[str, object]
+) -> list[Opened]:
+    """Runs that must be of one task, with other inference settings."""
+    for run, predictor in opened:
+        if not isinstance(predictor, kind):
+            raise InputError(f"{run}: must be a run of a {task}, is one of a {predictor.config.task}.")
+    return [predictor.with_inference(changes) for _, predictor in opened]
 
 
 def _axes(text: str) -> list[int]:

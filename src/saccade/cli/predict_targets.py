@@ -1,31 +1,42 @@
-"""`saccade predict` for a classification or regression: a table with a row for each image."""
+"""`saccade predict` for a classification or regression: a table with a row for each image, and maps of attention."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saccade.errors import InputError
 
 if TYPE_CHECKING:
+    from saccade.data.classification.case import Case
+    from saccade.tasks.classification.output import Predictor
     from saccade.tasks.classification.predictor import ClassificationPredictor
+
+_WAYS_OUT = {"--probabilities": " The table always has them."}
 
 
 def refuse_options(options: Mapping[str, object]) -> None:
     """Refuse what has a meaning for segmentations alone."""
     for name, value in options.items():
-        if value:
-            way = " Use saccade explain." if name == "--attention" else " The table always has them."
-            hint = way if name in ("--attention", "--probabilities") else ""
+        if value is not None and value is not False and value != []:
+            hint = _WAYS_OUT.get(name, "")
             raise InputError(f"predict: {name} is for segmentations, this run is a classification.{hint}")
 
 
 def predict_targets(
-    predictor: "ClassificationPredictor", inputs: Sequence[Path], out: Path, *, overwrite: bool
+    predictors: "Sequence[ClassificationPredictor]",
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    attention: bool,
+    overwrite: bool,
 ) -> Path:
     """Work through the images behind a progress bar; gives the table."""
     from saccade.cli.bar import progress_bar
+    from saccade.tasks.classification.ensemble import ensemble_of
     from saccade.tasks.classification.output import find_inputs, predict_images
 
+    whole: Predictor = predictors[0] if len(predictors) == 1 else ensemble_of(predictors)
+    write_maps = _maps_of(predictors, out / "attention") if attention else None
     cases = find_inputs(inputs, apart_from=out)
     with progress_bar() as bar:
         task = bar.add_task("predicting", total=len(cases))
@@ -34,5 +45,36 @@ def predict_targets(
             bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
         return predict_images(
-            predictor, cases, out, overwrite=overwrite, progress=lambda done: bar.update(task, completed=done), say=say
+            whole,
+            cases,
+            out,
+            write_maps=write_maps,
+            overwrite=overwrite,
+            progress=lambda done: bar.update(task, completed=done),
+            say=say,
         )
+
+
+def _maps_of(predictors: "Sequence[ClassificationPredictor]", out: Path) -> "Callable[[Case], list[Path]]":
+    """Writes where each network's attention lay in an image, as `saccade explain --method attention_maps` does."""
+    from saccade.explain.runs import Request, explainer_of, write_explanation
+
+    for predictor in predictors:
+        if not predictor.attends:
+            system = predictor.config.system
+            raise InputError(
+                f"predict: {system} has no attention maps to write; leave --attention out, or use saccade explain."
+            )
+    request = Request("attention_maps")
+    folders = [out] if len(predictors) == 1 else [out / f"member{n}" for n, _ in enumerate(predictors, start=1)]
+    explainers = list(zip(folders, map(explainer_of, predictors), strict=True))
+
+    def write(case: "Case") -> list[Path]:
+        files: list[Path] = []
+        for folder, explainer in explainers:
+            for explanation in explainer.explain(case, explainer.targets(())[:1], request):
+                record = write_explanation(case.id, explanation, folder, request)
+                files += [Path(record["map"]), Path(record["picture"])]
+        return files
+
+    return write

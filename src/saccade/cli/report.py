@@ -34,7 +34,5 @@ def report(
         typer.echo(write_study_report(run, out))
         return
     from saccade.report import write_report
-    from saccade.report.run_report import MOST_MEGABYTES
 
-    limit = MOST_MEGABYTES if max_megabytes is None else max_megabytes
-    typer.echo(write_report(run, out, cases=cases, max_megabytes=limit))
+    typer.echo(write_report(run, out, cases=cases, max_megabytes=max_megabytes))

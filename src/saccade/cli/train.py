@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from saccade.errors import InputError
+
 
 def train(
     system: Annotated[
@@ -63,6 +65,7 @@ def train(
     from saccade.runs import start_run
     from saccade.tasks.devices import Devices
     from saccade.tasks.settings import merge, parse_assignments, read_yaml
+    from saccade.tasks.task import task_of
 
     given = read_yaml(config) if config else {}
     for key in ("version", "task", "system", "preset"):
@@ -74,6 +77,8 @@ def train(
             given["data"]["label_names"] = parse_label_names(str(config), given["data"]["label_names"])
     overrides = merge(given, parse_assignments(assignments or []))
     if labels is not None:
+        if task_of(system, data, task) != "segmentation":
+            raise InputError("train: --labels is for label maps; a classification's classes are those of its targets.")
         overrides = merge(overrides, {"data": {"label_names": read_label_names(labels)}})
     if init_from is not None:
         overrides = merge(overrides, {"training": {"init_from": str(init_from)}})

@@ -156,12 +156,13 @@ def explain_inputs(
             if explanation.map is None:
                 say(f"{case}: nothing of {explanation.target} was predicted, so there is nothing to explain")
                 continue
-            records.append(_write(case, explanation, out, request))
+            records.append(write_explanation(case, explanation, out, request))
             write_json(out / "explanations.json", records)
             yield records[-1]
 
 
-def _write(case: str, explanation: Explanation, out: Path, request: Request) -> dict[str, Any]:
+def write_explanation(case: str, explanation: Explanation, out: Path, request: Request) -> dict[str, Any]:
+    """Write one map, which must be there, and its picture; gives the record, with a verdict if one is wanted."""
     map_ = explanation.map
     assert map_ is not None
     method = request.method.replace("-", "_")

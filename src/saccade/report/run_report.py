@@ -35,7 +35,7 @@ HERE = Path(__file__).parent
 
 
 def write_report(
-    run: Path, out: Path | None = None, *, cases: int | None = None, max_megabytes: float = MOST_MEGABYTES
+    run: Path, out: Path | None = None, *, cases: int | None = None, max_megabytes: float | None = None
 ) -> Path:
     """Write one self-contained HTML page about a run: scores, the cases in a viewer worst first, curves, provenance.
 
@@ -44,30 +44,33 @@ def write_report(
         out: The file to write; default ``report.html`` in the run.
         cases: How many cases are shown in the viewer, the worst ones; default as many as fit (of a classification 60
             images). Scores are always those of all.
-        max_megabytes: For the scans in the page, and what a network's gates made of them. A scan gets a tenth of it, or
-            more when there are fewer cases, and is shown as finely as that allows.
+        max_megabytes: For the scans in the page, and what a network's gates made of them; default 80. A scan gets a
+            tenth of it, or more when there are fewer cases, and is shown as finely as that allows.
 
     Returns:
         The file written.
 
     Raises:
         InputError: If ``run`` is not the folder of a run, ``out`` is a folder, ``cases`` is negative, or
-            ``max_megabytes`` is not above 0. Anything else that is missing is named on the page instead.
+            ``max_megabytes`` is not above 0 or given for a classification. Anything else that is missing is named on
+            the page instead.
     """
     run, out = Path(run), Path(out) if out is not None else Path(run) / "report.html"
     if out.is_dir():
         raise InputError(f"report: the output must be a file, got the folder {out}. Try {out}/report.html.")
     if cases is not None and cases < 0:
         raise InputError(f"report: the number of cases shown must be 0 or more, got {cases}.")
-    if not max_megabytes > 0:
+    if max_megabytes is not None and not max_megabytes > 0:
         raise InputError(f"report: the size of the page must be above 0 megabytes, got {max_megabytes:g}.")
     if read_run_config(run)[0].get("task") == "classification":
         from saccade.report.target_report import render_targets
 
+        if max_megabytes is not None:
+            raise InputError("report: --max-megabytes is for scans, this run is a classification. Use --cases.")
         write_text(out, render_targets(run, cases=cases))
         return out
     record = gather(run)
-    room = max_megabytes * 1e6
+    room = (MOST_MEGABYTES if max_megabytes is None else max_megabytes) * 1e6
     network = open_network(run, record, record.notices) if cases != 0 else None
     viewer = build_viewer(record, cases, room if network is None else (1 - SHARE) * room)
     features = (

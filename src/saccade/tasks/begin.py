@@ -94,10 +94,12 @@ def choose_split(
         folds: How many there are.
 
     Raises:
-        InputError: If there is no such fold, or fewer cases than folds.
+        InputError: If there is no such fold, the data set has none, or there are fewer cases than folds.
     """
     labelled = [case for case in dataset.labelled() if case.split != "test"]
     if any(case.split == "validation" for case in labelled):
+        if fold != 0:
+            raise InputError(f"{dataset.root}: says itself which cases are held out; leave --fold {fold} out.")
         return [c for c in labelled if c.split != "validation"], [c for c in labelled if c.split == "validation"]
     if not 0 <= fold < folds:
         raise InputError(f"train: fold must be 0 to {folds - 1}, got {fold}.")

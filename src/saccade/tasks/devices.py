@@ -16,7 +16,7 @@ import torch
 from torch import distributed
 
 from saccade.errors import InputError, RunError, SaccadeError
-from saccade.tasks.environment import cores
+from saccade.workers import cores
 
 ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 PATIENCE = timedelta(hours=2)  # the others wait while the first one plans and checks

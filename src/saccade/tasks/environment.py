@@ -1,7 +1,6 @@
 """What a run was made with: versions, machine, seed, data."""
 
 import importlib.metadata
-import os
 import platform
 import resource
 import sys
@@ -9,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import torch
+
+from saccade.workers import cores
 
 PACKAGES = ("saccade", "torch", "lightning", "monai", "numpy", "nibabel", "SimpleITK")
 
@@ -32,11 +33,6 @@ def machine() -> str:
     except (OSError, StopIteration):
         pass
     return f"{model}, {cores()} cores, {platform.system()} {platform.release()}"
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def fast_bfloat16(device: str = "cpu") -> bool:

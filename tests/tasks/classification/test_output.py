@@ -97,23 +97,6 @@ def test_inputs_of_every_kind(classified, unseen, tmp_path) -> None:
     assert mirrored.predict(array[:, ::-1].copy()).values["cat"] == pytest.approx(mirrored.predict(array).values["cat"])
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (
-            ["--attention"],
-            "predict: --attention is for segmentations, this run is a classification. Use saccade explain.",
-        ),
-        (["--uncertainty"], "predict: --uncertainty is for segmentations, this run is a classification."),
-        (["--mirror", "2"], "predict: settings: Value error, mirror_axes and flip_axes must be below 2, got 2."),
-    ],
-)
-def test_options_without_a_meaning(classified, unseen, tmp_path, capfd, words, message) -> None:
-    assert main(["predict", str(classified), str(unseen), "--out", str(tmp_path / "o"), *words]) == 2
-    assert capfd.readouterr().err == f"saccade: {message}\n"
-    assert not (tmp_path / "o").exists()
-
-
 def test_inputs_that_cannot_be_used(classified, unseen, tmp_path, capfd) -> None:
     out = tmp_path / "o"
 
@@ -123,6 +106,8 @@ def test_inputs_that_cannot_be_used(classified, unseen, tmp_path, capfd) -> None
 
     assert said(tmp_path / "gone.png") == f"{tmp_path}/gone.png: there is no such file or folder."
     assert said(unseen, unseen) == "predict: each image must have a name of its own, 2 are called cat/00."
+    np.savez(tmp_path / "four.npz", images=np.zeros((2, 9, 8, 4)))
+    assert said(tmp_path / "four.npz") == f"{tmp_path}/four.npz[images,0]: must have 1 channel(s), has 4."
     np.savez(tmp_path / "deep.npz", images=np.zeros((2, 5, 6, 7)))
     assert said(tmp_path / "deep.npz") == f"{tmp_path}/deep.npz[images,0]: must have 2 axes, has 3."
     (unseen / "cat/00.png").write_bytes(b"x")

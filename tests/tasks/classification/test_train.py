@@ -263,6 +263,17 @@ def test_data_that_cannot_be_learnt_from(tmp_path, capfd) -> None:
     broken = class_folders(tmp_path / "broken", 3)
     (broken / "cat/00.png").write_bytes(b"x")
     assert said(broken) == f"{broken}/cat/00.png: cannot be read as a picture (cannot identify image file)."
+    mixed = class_folders(tmp_path / "mixed", 3)
+    for number in range(3):
+        nib.save(nib.Nifti1Image(np.random.rand(5, 6, 4), np.eye(4)), mixed / f"cat/v{number}.nii.gz")
+    assert said(mixed).endswith(" and others: images must all be pictures or all volumes, found both.")
+    aged = graded(tmp_path / "aged", 8, age=lambda level: ["61.5", "nan", "40", "55"][level])
+    assert said(aged) == (
+        f"{aged}: age must hold finite numbers, got 'nan' for case p01. Leave the cell empty where there is no target."
+    )
+    assert said(aged, "--set", "data.columns=[aeg]").startswith(f"{aged}/table.csv: unknown column 'aeg'. Did you mean")
+    parted = class_folders(tmp_path / "parted", 2, ("train", "val"))
+    assert said(parted, "--fold", "1") == f"{parted}: says itself which cases are held out; leave --fold 1 out."
     (broken / "owl").mkdir()
     assert said(broken).startswith(f"{broken}/owl: empty class: expected an image of this class, found none.")
     assert said(tmp_path / "gone") == f"{tmp_path}/gone: there is no such file or folder."

@@ -1,5 +1,6 @@
 """A trained network applied to images: probabilities of classes, or numbers."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saccade.attention.tap import Tap
 from saccade.data.classification.case import Case, Packed
 from saccade.data.classification.read import Image, read_image
 from saccade.data.orient import to_canonical
@@ -21,7 +23,7 @@ from saccade.tasks.classification.dataset import prepare_image
 from saccade.tasks.classification.targets import probabilities
 from saccade.tasks.settings import merge
 
-Picture = np.ndarray | Volume | Path | str
+Picture = np.ndarray | Volume | Path | Packed | str
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,61 @@ class Told:
     values: dict[str, float]
 
 
-class ClassificationPredictor:
+class ImagePredictor(ABC):
+    """What tells of images: a network, or several.
+
+    Attributes:
+        config: The run that it was trained by.
+    """
+
+    config: ClassificationConfig
+
+    @abstractmethod
+    def assess(self, images: Sequence[Picture]) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b k"]]:
+        """Of each image the values (probabilities, or numbers of a regression) and the scores they follow from.
+
+        Raises:
+            InputError: If an image cannot be used.
+        """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the values: classes, levels or labels; the targets of a regression."""
+        data = self.config.data
+        return data.columns if data.kind == "regression" else data.classes
+
+    def predict(self, image: Picture) -> Told:
+        """What is to be said of an image.
+
+        Args:
+            image: A file, a `Volume`, or an array (*space) or (*space, c) whose values are like those of the files.
+
+        Raises:
+            InputError: If it cannot be read, or has another number of axes or channels.
+        """
+        (values,) = self.assess([image])[0].tolist()
+        return self.told(values)
+
+    def told(self, values: Sequence[float]) -> Told:
+        """Values of one image with their names."""
+        named = dict(zip(self.names, values, strict=True))
+        single = self.config.data.kind in ("classes", "ordinal")
+        return Told(max(named, key=lambda name: named[name]) if single else None, named)
+
+    def predict_cases(self, cases: Sequence[Case]) -> Iterator[tuple[Case, list[float], list[float]]]:
+        """Case, values and scores of many images, a batch at a time.
+
+        Raises:
+            InputError: If an image cannot be used.
+        """
+        size = self.config.inference.batch_size
+        for start in range(0, len(cases), size):
+            part = cases[start : start + size]
+            values, scores = self.assess([case.source for case in part])
+            yield from zip(part, values.tolist(), scores.tolist(), strict=True)
+
+
+class ClassificationPredictor(ImagePredictor):
     """Applies a trained network.
 
     Args:
@@ -62,44 +118,22 @@ class ClassificationPredictor:
         return ClassificationPredictor(self.network, config, temperature=self.temperature, device=str(self.device))
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Of the values: classes, levels or labels; the targets of a regression."""
-        data = self.config.data
-        return data.columns if data.kind == "regression" else data.classes
+    def attends(self) -> bool:
+        """Whether the network has attention over positions to show."""
+        kinds = ("spatial", "pairwise")
+        return any(isinstance(module, Tap) and module.kind in kinds for module in self.network.modules())
 
-    def predict(self, image: Picture) -> Told:
-        """What the network says of an image.
+    def assess(self, images: Sequence[Picture]) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b k"]]:
+        """Values and scores of images of any kind."""
+        scores = self.logits(torch.stack([self.prepared(image) for image in images]))
+        return self.said(scores), scores
 
-        Args:
-            image: A file, a `Volume`, or an array (*space) or (*space, c) whose values are like those of the files.
+    def prepared(self, image: Picture) -> Float[Tensor, "c *space"]:
+        """An image as the network takes it.
 
         Raises:
             InputError: If it cannot be read, or has another number of axes or channels.
         """
-        (values,) = self.values(self.prepared(image)[None]).tolist()
-        return self.told(values)
-
-    def told(self, values: Sequence[float]) -> Told:
-        """Values of one image with their names."""
-        named = dict(zip(self.names, values, strict=True))
-        single = self.config.data.kind in ("classes", "ordinal")
-        return Told(max(named, key=lambda name: named[name]) if single else None, named)
-
-    def predict_cases(self, cases: Sequence[Case]) -> Iterator[tuple[Case, list[float], list[float]]]:
-        """Case, values and scores of many images, a batch at a time.
-
-        Raises:
-            InputError: If an image cannot be used.
-        """
-        size = self.config.inference.batch_size
-        for start in range(0, len(cases), size):
-            part = cases[start : start + size]
-            images = [prepare_image(read_image(case.source), self.config.data, str(case.source)) for case in part]
-            logits = self.logits(torch.stack(images))
-            yield from zip(part, self.said(logits).tolist(), logits.tolist(), strict=True)
-
-    def prepared(self, image: Picture | Packed) -> Float[Tensor, "c *space"]:
-        """An image as the network takes it."""
         data = self.config.data
         if isinstance(image, str | Path | Packed):
             where = Path(image) if isinstance(image, str) else image

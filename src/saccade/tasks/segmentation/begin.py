@@ -90,8 +90,7 @@ def hash_files(case: Case) -> dict[str, str]:
 def open_dataset(data: Path | str, label_names: Mapping[int, str] | None) -> Dataset:
     """The data set of a folder; see `saccade.data.layouts` for the layouts."""
     dataset = find_dataset(data, label_names)
-    find_labelled = dataset.labelled()
-    if not find_labelled:
+    if not dataset.labelled():
         raise InputError(
             f"{dataset.root}: must have labelled cases to train on, found none (layout: {dataset.layout})."
         )
