@@ -1,7 +1,6 @@
 """No option is ignored for a classification: each one does something, or is refused in one line."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
