@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import picture_abdomen
+import picture_classifiers
 import picture_explain
 import picture_foundations
 import picture_mechanisms
@@ -175,6 +176,7 @@ def main() -> None:
     picture_foundations.draw_all(IMAGES)
     picture_mechanisms.draw_mechanisms()
     picture_explain.draw_explaining(IMAGES / "explaining.png")
+    picture_classifiers.draw_classifiers()
     write_shortcuts(options.demo)
     tables.write_tables()
     tables.write_costs()

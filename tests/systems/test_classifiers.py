@@ -13,7 +13,7 @@ from saccade.tasks.classification.config import ClassificationConfig
 from saccade.tasks.settings import merge
 
 NAMES = ["resnet", "se-resnet", "cbam-resnet", "eca-resnet", "sca-resnet", "nonlocal-resnet", "lenet", "alexnet", "vgg",
-         "densenet", "sononet", "ag-sononet"]  # fmt: skip
+         "densenet", "learn-to-pay-attention", "stn", "sononet", "ag-sononet"]  # fmt: skip
 WITH_ATTENTION = NAMES[1:6]
 SMALL = {
     **{name: {"channels": (4, 8), "blocks": (1, 1), "stem": "small"} for name in NAMES[:6]},
@@ -21,6 +21,8 @@ SMALL = {
     "alexnet": {"channels": (2, 3, 4, 3, 2), "hidden": 5, "stem": "small"},
     "vgg": {"channels": (2, 3), "convolutions": (1, 1), "hidden": 4},
     "densenet": {"growth": 2, "blocks": (1, 1), "width": 4, "stem": "small"},
+    "learn-to-pay-attention": {"channels": (2, 3, 4), "convolutions": (1, 1, 1)},
+    "stn": {"channels": (2, 3, 4), "hidden": 4, "localisation_channels": 2},
     **{name: {"width": 2, "convolutions": (1, 1, 1)} for name in ("sononet", "ag-sononet")},
 }
 MECHANISM = {"se-resnet": {"reduction": 2}, "cbam-resnet": {"reduction": 2}, "sca-resnet": {"inner_channels": 3}}

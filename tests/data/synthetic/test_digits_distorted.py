@@ -9,6 +9,7 @@ from image_sets import idx
 
 from saccade.cli.main import main
 from saccade.data.classification.layouts import find_image_dataset
+from saccade.data.synthetic.class_shortcuts import class_shortcuts
 from saccade.data.synthetic.digits_distorted import DISTORTIONS, Distortion, distort, make
 
 
@@ -120,3 +121,10 @@ def test_digits_of_mnist_and_what_cannot_be_made(tmp_path, capsys) -> None:
     capsys.readouterr()
     assert main([*words, "--distortion", "elastics"]) == 2
     assert "--distortion: unknown distortion 'elastics'. Did you mean 'elastic'?" in capsys.readouterr().err
+
+
+def test_shortcuts_do_not_find_out(tmp_path) -> None:
+    for seed, cases in ((0, 500), (1, 250)):
+        make(tmp_path / str(seed), cases=cases, seed=seed, distortion="rts")
+    scores = class_shortcuts(tmp_path / "0", tmp_path / "1")
+    assert max(scores.values()) < 0.45, scores
