@@ -44,7 +44,7 @@ def means() -> Sheet:
         for seed in SEEDS:
             torch.manual_seed(seed)
             network = ResNet(CHANNELS, CHANNELS, attention=make, **SMALL)
-            learn(network, draw_means, steps=300, seed=seed)
+            learn(network, draw_means, steps=120, seed=seed)
             errors[name].append(1 - accuracy(network, draw_means, seed=seed))
             sizes[name] = parameters(network)
             if name == "SE":
@@ -115,7 +115,7 @@ def dots() -> Sheet:
             if behind_stages:
                 assert make is not None
                 put_between(network, make, {1: [0], 2: [0]})
-            losses[name].append(learn(network, draw_dots, steps=200, seed=seed, batch=32))
+            losses[name].append(learn(network, draw_dots, steps=100, seed=seed, batch=32))
             errors[name].append(1 - accuracy(network, draw_dots, seed=seed))
             if name == "CBAM":
                 ratios.append(_gate_on_dots(network))
