@@ -7,10 +7,12 @@ import argparse
 from pathlib import Path
 
 import attention_resnets
+import backbones
 import hippocampus
 import homework
 import look_alikes
 import protocols
+import stn
 
 STUDIES = {
     "attention-unet": hippocampus.attention_unet,
@@ -20,10 +22,14 @@ STUDIES = {
     "homework-unet-2d": homework.homework_unet_2d,
     "homework-unet-3d": homework.homework_unet_3d,
     **attention_resnets.STUDIES,
+    **backbones.STUDIES,
+    **backbones.DIGIT_STUDIES,
+    **stn.STUDIES,
 }
 NEEDS_DATA = {
     **dict.fromkeys(("attention-unet", "unet"), hippocampus.DATA["source"]),
     **dict.fromkeys(attention_resnets.STUDIES, attention_resnets.SOURCE),
+    **dict.fromkeys(backbones.STUDIES, backbones.SOURCE),
 }
 
 
