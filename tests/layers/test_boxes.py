@@ -199,13 +199,16 @@ def test_anchors_of_volumes_and_pyramids_lie_where_positions_do() -> None:
     assert boxes.shape == (8, 6)
     assert cells.unique().tolist() == [0.5]
     assert boxes[1].tolist() == [0.5, 0.0, 0.0, 1.0, 0.5, 0.5]  # the last axis, x, varies fastest
-    anchors = pyramid_anchors((40, 24), strides=(8, 16), scales=(1.0,), ratios=(0.5, 1.0, 2.0))
+    anchors = pyramid_anchors((40, 24), strides=(8, 16), scales=(1.0,))
     assert len(anchors) == (5 * 3 + 3 * 2) * 3
     centre, size = centre_and_size(anchors)
     assert centre[:3].tolist() == [[4.0, 4.0]] * 3
     assert centre[3].tolist() == pytest.approx([12.0, 4.0])
     assert torch.allclose(content(anchors[:45]), torch.tensor(32.0**2))
     assert torch.allclose(size[:3, 1] / size[:3, 0], torch.tensor([0.5, 1.0, 2.0]))
+    cubes = pyramid_anchors((16, 8, 8), strides=(8,), scales=(1.0,))
+    assert cubes.shape == (2 * 4, 6)
+    assert torch.allclose(content(cubes), torch.tensor(32.0**3))
     boxes, cells = grid_anchors([(2, 4)])  # two rows of four
     assert boxes[1].tolist() == [0.25, 0.0, 0.5, 0.5]
     assert cells.unique(dim=0).tolist() == [[0.25, 0.5]]

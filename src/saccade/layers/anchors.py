@@ -1,7 +1,6 @@
 """Anchors: the boxes that a detector starts from, a few at each position of its maps."""
 
 from collections.abc import Sequence
-from itertools import product
 from math import sqrt
 
 import torch
@@ -99,28 +98,41 @@ def pyramid_anchors(
     strides: Sequence[int] = (8, 16, 32, 64, 128),
     base: float | int = 4.0,
     scales: Sequence[float | int] = (1.0, 2 ** (1 / 3), 2 ** (2 / 3)),
-    ratios: Sequence[float | int] = (0.5, 1.0, 2.0),
-) -> Float[Tensor, "a 4"]:
-    """RetinaNet's anchors in pixels: on the map of each stride a box for each scale and ratio of height to width.
+    ratios: Sequence[Sequence[float | int]] | None = None,
+) -> Float[Tensor, "a box"]:
+    """RetinaNet's anchors in pixels: on the map of each stride a box for each scale and ratio.
 
-    Lin et al. 2017, arXiv:1708.02002, section 4: of area ``(base * stride * scale)^2``.
+    Lin et al. 2017, arXiv:1708.02002, section 4: as large as a square (or cube) of side ``base * stride * scale``.
 
     Args:
-        shape: Rows and columns of the image; a map has as many positions as strides fit in, rounded up.
+        shape: Positions of the image along each axis; a map has as many as strides fit in, rounded up.
         strides: Of the pyramid's maps.
         base: Side of a square anchor in strides.
         scales: Factors on the side.
-        ratios: Height over width.
+        ratios: Proportions of the sides in the order of the image's axes; None for equal sides, and those in which one
+            is twice as long as the others, in 2D the paper's 1:2, 1:1 and 2:1.
     """
+    dims = len(shape)
+    proportions = torch.tensor(ratios or proportions_of(dims), dtype=torch.float32)
+    proportions = proportions / proportions.prod(1, keepdim=True) ** (1 / dims)
     found = []
     for stride in strides:
         counts = [-(-side // stride) for side in shape]
-        side = [base * stride * scale for scale in scales]
-        sizes = torch.tensor([(s * sqrt(ratio), s / sqrt(ratio)) for s, ratio in product(side, ratios)])
-        rows_columns = _centres(counts) * torch.tensor([count * stride for count in counts])
-        centre, size = _each_with_each(rows_columns, sizes)
+        sizes = torch.cat([base * stride * scale * proportions for scale in scales])
+        middles = _centres(counts) * torch.tensor([count * stride for count in counts])
+        centre, size = _each_with_each(middles, sizes)
         found.append(from_centre_and_size(centre.flip(-1), size.flip(-1)))
     return torch.cat(found)
+
+
+def proportions_of(dims: int) -> list[list[float]]:
+    """Equal sides in the middle, around them those with one side twice as long.
+
+    >>> proportions_of(2)
+    [[1.0, 2.0], [1.0, 1.0], [2.0, 1.0]]
+    """
+    longer = [[2.0 if axis == long else 1.0 for axis in range(dims)] for long in reversed(range(dims))]
+    return [longer[0], [1.0] * dims, *longer[1:]]
 
 
 def _centres(counts: Sequence[int], cells: float | None = None) -> Tensor:

@@ -62,9 +62,9 @@ class AnchorHead(nn.Module):
         nn.init.constant_(self.scores.bias, bias)
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> tuple[Float[Tensor, "b a classes"], Float[Tensor, "b a box"]]:
-        return self._by_anchor(self.scores(x)), self._by_anchor(self.boxes(x))
+        return self.by_anchor(self.scores(x)), self.by_anchor(self.boxes(x))
 
-    def _by_anchor(self, y: Tensor) -> Tensor:
+    def by_anchor(self, y: Tensor) -> Tensor:
         """(b, k c, *space) -> (b, positions k, c): all anchors of a position together, as `grid_anchors` has them."""
         return y.flatten(2).transpose(1, 2).reshape(len(y), y[0, 0].numel() * self.anchors, -1)
 
