@@ -7,7 +7,7 @@ from torch import nn
 from saccade import record
 from saccade.networks import Subject2Vec
 from saccade.networks.patch_coder import PatchEncoder
-from saccade.networks.subject2vec import SetAttention
+from saccade.networks.subject2vec import SetAttention, UniformAttention
 
 SMALL = {"channels": (3, 4, 6), "hidden": 5}
 MASK = torch.arange(5) < torch.tensor([[5], [2], [1]])
@@ -175,6 +175,20 @@ def test_every_size_has_its_place():
     attention = network.discriminative.attention
     assert (attention.first.weight.shape, attention.second.weight.shape) == ((5, 7), (1, 5))
     assert network.discriminative.predict.weight.shape == (2, 7)
+
+
+def test_uniform_attention_is_the_mean_over_patches_that_exist():
+    attention = UniformAttention()
+    with record(attention) as seen:
+        weights = attention(torch.randn(3, 5, 4), MASK)
+    assert torch.equal(seen["map"].tensor, weights)
+    torch.testing.assert_close(weights[:, 0], MASK / torch.tensor([[5.0], [2.0], [1.0]]))
+    network = Subject2Vec(1, 2, spatial_dims=1, scale_by_count=True, **SMALL)
+    network.discriminative.attention = UniformAttention()
+    patches = torch.randn(1, 3, 1, 8)
+    part, (h, _) = network.eval().discriminative, network.features(patches)
+    vector = nn.functional.elu(part.embed(h)).sum(1)  # each counts once
+    torch.testing.assert_close(network(patches), part.predict(vector))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from saccade.tasks.classification.config import ClassificationConfig
 from saccade.tasks.settings import merge
 
 NAMES = ["resnet", "se-resnet", "cbam-resnet", "eca-resnet", "sca-resnet", "nonlocal-resnet", "lenet", "alexnet", "vgg",
-         "densenet", "learn-to-pay-attention", "stn", "sononet", "ag-sononet"]  # fmt: skip
+         "densenet", "learn-to-pay-attention", "stn", "sononet", "ag-sononet", "subject2vec"]  # fmt: skip
 WITH_ATTENTION = NAMES[1:6]
 SMALL = {
     **{name: {"channels": (4, 8), "blocks": (1, 1), "stem": "small"} for name in NAMES[:6]},
@@ -24,6 +24,7 @@ SMALL = {
     "learn-to-pay-attention": {"channels": (2, 3, 4), "convolutions": (1, 1, 1)},
     "stn": {"channels": (2, 3, 4), "hidden": 4, "localisation_channels": 2},
     **{name: {"width": 2, "convolutions": (1, 1, 1)} for name in ("sononet", "ag-sononet")},
+    "subject2vec": {"patch_size": 4, "overlap": 1, "channels": (2, 3), "hidden": 4},
 }
 MECHANISM = {"se-resnet": {"reduction": 2}, "cbam-resnet": {"reduction": 2}, "sca-resnet": {"inner_channels": 3}}
 

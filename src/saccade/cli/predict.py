@@ -43,6 +43,9 @@ def predict(
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Also write labels of DICOM series as DICOM Segmentation.")
     ] = False,
+    vectors: Annotated[
+        bool, typer.Option("--vectors", help="Also write vectors.csv: what the last layer decides on, of each image.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also do scans that are finished.")] = False,
     max_memory: Annotated[
         str | None, typer.Option("--max-memory", help="Memory that may be used, e.g. 4GB or 512MB.")
@@ -69,7 +72,7 @@ def predict(
     Classes: saccade predict fold0 new_images/ one.png --ensemble fold1 --out predictions
     """
     from saccade.cli.bar import progress_bar
-    from saccade.cli.predict_targets import predict_targets, refuse_options
+    from saccade.cli.predict_targets import predict_targets, predict_vectors, refuse_options
     from saccade.cli.processes import device_of_process, share_of_process
     from saccade.cli.size import parse_size
     from saccade.files import check_folder
@@ -95,7 +98,11 @@ def predict(
         refuse_options(given)
         members = _members(opened, ClassificationPredictor, "classification", changes)
         typer.echo(predict_targets(members, inputs, out, attention=attention, overwrite=overwrite))
+        if vectors:
+            typer.echo(predict_vectors(members, inputs, out))
         return
+    if vectors:
+        raise InputError("predict: --vectors is for classifications, this run is a segmentation.")
     several = _members(opened, SegmentationPredictor, "segmentation", changes)
     predictor = several[0] if len(several) == 1 else ensemble_of(several)
     scans = find_scans(inputs, apart_from=out)

@@ -55,6 +55,20 @@ def predict_targets(
         )
 
 
+def predict_vectors(predictors: "Sequence[ClassificationPredictor]", inputs: Sequence[Path], out: Path) -> Path:
+    """The vector of each image; gives the table.
+
+    Raises:
+        InputError: Of several networks, whose vectors have nothing in common.
+    """
+    from saccade.tasks.classification.output import find_inputs
+    from saccade.tasks.classification.vectors import write_vectors
+
+    if len(predictors) > 1:
+        raise InputError("predict: --vectors are those of one network; leave --ensemble out.")
+    return write_vectors(predictors[0], find_inputs(inputs, apart_from=out), out)
+
+
 def _maps_of(predictors: "Sequence[ClassificationPredictor]", out: Path) -> "Callable[[Case], list[Path]]":
     """Writes where each network's attention lay in an image, as `saccade explain --method attention_maps` does."""
     from saccade.explain.runs import Request, explainer_of, write_explanation

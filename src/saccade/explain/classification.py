@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saccade.data.classification.case import Case
@@ -60,7 +60,7 @@ class ClassificationExplainer:
         """
         image = read_image(case.source)
         x = prepare_image(image, self.data, str(case.source))[None].to(self.predictor.device)
-        network, method = self.predictor.network, request.function()
+        network, method = _fixed(self.predictor.network, x), request.function()
         if not targets:
             (values,) = self.predictor.values(x.cpu()).tolist()
             targets = [self.predictor.told(values).label or self._names[0]]
@@ -95,6 +95,13 @@ def to_image(map_: Float[Tensor, "*size"], image: Image, data: Data) -> Float[Te
             map_ = F.pad(map_, ends)
     mode = LINEAR[map_.ndim]
     return F.interpolate(map_[None, None], image.space, mode=mode, align_corners=False)[0, 0]
+
+
+def _fixed(network: nn.Module, x: Tensor) -> nn.Module:
+    """A network that chooses what it looks at by hard rules keeps to its choice while the image is covered in parts."""
+    fixed_to = getattr(network, "fixed_to", None)
+    fixed: nn.Module = network if fixed_to is None else fixed_to(x)
+    return fixed
 
 
 def _steps_up(output: Tensor) -> Tensor:

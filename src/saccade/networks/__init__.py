@@ -6,10 +6,12 @@ from saccade.networks.attention_unet import AttentionUNet, Gates
 from saccade.networks.between_blocks import put_between
 from saccade.networks.densenet import DenseNet
 from saccade.networks.homework import HomeworkUNet2D, HomeworkUNet3D
+from saccade.networks.image_subject2vec import ImageSubject2Vec
 from saccade.networks.learn_to_pay_attention import LearnToPayAttention
 from saccade.networks.lenet import LeNet
 from saccade.networks.non_local_c2d import NonLocalC2D
 from saccade.networks.non_local_unet import NonLocalUNet
+from saccade.networks.patch_sets import PatchGrid, pad_sets
 from saccade.networks.recurrent_attention import Looks, RecurrentAttentionModel
 from saccade.networks.resnet import ResNet
 from saccade.networks.sononet import SonoNet
@@ -28,12 +30,14 @@ __all__ = [
     "Gates",
     "HomeworkUNet2D",
     "HomeworkUNet3D",
+    "ImageSubject2Vec",
     "LeNet",
     "LearnToPayAttention",
     "Localisation",
     "Looks",
     "NonLocalC2D",
     "NonLocalUNet",
+    "PatchGrid",
     "RecurrentAttentionModel",
     "ResNet",
     "STNClassifier",
@@ -42,5 +46,6 @@ __all__ = [
     "Subject",
     "Subject2Vec",
     "UNet",
+    "pad_sets",
     "put_between",
 ]

@@ -59,6 +59,17 @@ class SetAttention(nn.Module):
         return self.map(self.weights(x, mask))
 
 
+class UniformAttention(nn.Module):
+    """The same weight for each member of a set: mean pooling, the control of `SetAttention`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = Tap("alignment")
+
+    def forward(self, x: Float[Tensor, "b n c"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b 1 n"]:
+        return self.map((mask / mask.sum(1, keepdim=True)).to(x.dtype)[:, None])
+
+
 class DiscriminativeNetwork(nn.Module):
     """From the features of a set of patches to a vector and to predictions: the discriminative part.
 
@@ -86,8 +97,10 @@ class DiscriminativeNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.confounders, self.scale_by_count = confounders, scale_by_count
-        self.attention = SetAttention(channels, hidden=hidden)
-        self.embed: nn.Module = nn.Linear(channels, channels)
+        self.attention: nn.Module = SetAttention(channels, hidden=hidden)
+        embed = nn.Linear(channels, channels)
+        nn.init.zeros_(embed.bias)  # it counts once for each patch: else their number would drown what they show
+        self.embed: nn.Module = embed
         self.activation = nn.ELU()
         self.dropout = nn.Dropout(dropout)
         self.predict: nn.Module = nn.Linear(confounders + channels, out_channels)
@@ -182,6 +195,8 @@ class Subject2Vec(nn.Module):
             InputError: For a subject without a patch.
         """
         mask = torch.ones(patches.shape[:2], dtype=torch.bool, device=patches.device) if mask is None else mask
+        if torch.compiler.is_exporting():  # a graph has no sizes that depend on values: padding is encoded, too
+            return self.encoder(patches.flatten(0, 1)).unflatten(0, mask.shape) * mask[..., None], mask
         if not bool(mask.any(1).all()):
             raise InputError("Subject2Vec: every subject must have at least one patch, got one without.")
         found = self.encoder(patches[mask])  # padding takes no part in batch norm

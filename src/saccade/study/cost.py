@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,12 +42,14 @@ def measure_cost(network: nn.Module, shape: tuple[int, ...]) -> Cost:
     """Measure one forward pass in evaluation mode, float32.
 
     Args:
-        network: Left in the mode it was in.
+        network: Left in the mode it was in. What its pass costs must not depend on the values of its input, unless it
+            has ``example_input(shape)``, which then makes the input.
         shape: Of the input, (b, c, *space).
     """
     was_training = network.training
     network.eval()
-    x = torch.zeros(shape)
+    make: Callable[[tuple[int, ...]], torch.Tensor] = getattr(network, "example_input", torch.zeros)
+    x = make(shape)
     with count_flops() as counter:
         network(x)
     seconds = []

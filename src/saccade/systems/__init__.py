@@ -205,6 +205,15 @@ _OWN = (
         "SonoNet that classifies from what its attention pools at two levels",
         705_210,
     ),
+    System(
+        "subject2vec",
+        "saccade.systems.subject2vec",
+        "classification",
+        "Singla et al. 2018, arXiv:1806.11217",
+        "mean pooling (network.attention=uniform)",
+        "A volume as a set of patches, weighed by attention, that are also made again",
+        2_969_269,
+    ),
 )
 SYSTEMS = {system.name: system for system in _OWN}
 
@@ -218,6 +227,10 @@ class Implementation(Protocol):
 
     One that can show how its network decided has ``illustrate(network, x) -> list[Illustration]``: of the prepared
     image x, (1, c, *space), pictures for its card in the report; see `saccade.report.illustration`.
+
+    A network that chooses by hard rules what it looks at may have ``check_image(image, where)``, which refuses an image
+    (c, *space) by name, ``fixed_to(x)``, the network that keeps to its choice in x while explanations change x, and
+    ``example_input(shape)``, on which its cost is measured; see `saccade.networks.ImageSubject2Vec`.
 
     Attributes:
         PRESETS: Name -> nested settings, with hints for the planning under ``plan``.

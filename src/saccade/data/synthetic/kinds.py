@@ -93,6 +93,12 @@ _ALL = (
         (Option("size", "small (72 x 96 pixels) or full (208 x 272); default small"),),
         64,
     ),
+    Kind(
+        "lungs",
+        "saccade.data.synthetic.lungs",
+        "CT of chests whose lungs are diseased in a known part, told by texture alone; NIfTI and a table",
+        cases=64,
+    ),
 )
 KINDS = {kind.name: kind for kind in _ALL}
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from saccade.data.classification.case import Case
@@ -22,6 +22,22 @@ def prepare_image(image: Image, data: Data, where: str) -> Tensor:
     """
     values = Values(**data.intensity.model_dump())
     return prepare(image, channels=data.channels, size=data.size, fit=data.fit, values=values, where=where)
+
+
+def check_image(network: nn.Module, image: Tensor, where: str) -> None:
+    """Let a network that cannot take every image refuse this one: by its own ``check_image(image, where)``, if any.
+
+    Args:
+        network: The network.
+        image: Prepared, (c, *space).
+        where: What an error is to call it.
+
+    Raises:
+        InputError: If the network cannot take the image.
+    """
+    check = getattr(network, "check_image", None)
+    if check is not None:
+        check(image, where)
 
 
 class PreparedImages(Dataset):
@@ -44,22 +60,27 @@ class PreparedImages(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Image (c, *space) and target."""
         if index not in self._kept:
-            case = self.cases[index]
-            image = prepare_image(read_image(case.source), self.config.data, f"case {case.id}: {case.source}")
+            image = prepare_image(read_image(self.cases[index].source), self.config.data, self._where(index))
             if image.nbytes > self._left:
                 return image, self._targets[index]
             self._left -= image.nbytes
             self._kept[index] = image
         return self._kept[index], self._targets[index]
 
-    def prepare(self) -> None:
+    def prepare(self, network: nn.Module) -> None:
         """Look at every image now, so that a bad one is found before hours of training, and keep what fits.
+
+        Args:
+            network: What is to be trained on them.
 
         Raises:
             InputError: If one cannot be used.
         """
         for index in range(len(self)):
-            self[index]
+            check_image(network, self[index][0], self._where(index))
+
+    def _where(self, index: int) -> str:
+        return f"case {self.cases[index].id}: {self.cases[index].source}"
 
 
 class ChangedImages(Dataset):

@@ -19,7 +19,7 @@ from saccade.errors import InputError
 from saccade.networks.inference import for_inference
 from saccade.tasks.apply import mirrorings, precision_of, usable_device
 from saccade.tasks.classification.config import ClassificationConfig
-from saccade.tasks.classification.dataset import prepare_image
+from saccade.tasks.classification.dataset import check_image, prepare_image
 from saccade.tasks.classification.targets import probabilities
 from saccade.tasks.settings import merge
 
@@ -132,23 +132,29 @@ class ClassificationPredictor(ImagePredictor):
         """An image as the network takes it.
 
         Raises:
-            InputError: If it cannot be read, or has another number of axes or channels.
+            InputError: If it cannot be read, has another number of axes or channels, or the network refuses it.
         """
-        data = self.config.data
+        found, where = self._read(image)
+        x = prepare_image(found, self.config.data, where)
+        check_image(self.network, x, where)
+        return x
+
+    def _read(self, image: Picture) -> tuple[Image, str]:
+        """An image of any kind, and what errors are to call it."""
+        axes = len(self.config.data.size)
         if isinstance(image, str | Path | Packed):
-            where = Path(image) if isinstance(image, str) else image
-            return prepare_image(read_image(where), data, str(image))
+            return read_image(Path(image) if isinstance(image, str) else image), str(image)
         if isinstance(image, Volume):
             volume = to_canonical(image)
             array = volume.array if volume.array.ndim == 4 else volume.array[..., None]
-            if len(data.size) == 2 and volume.shape[2] == 1:
-                return prepare_image(Image(array[:, :, 0], volume.spacing_mm[:2]), data, "volume")
-            return prepare_image(Image(array, volume.spacing_mm), data, "volume")
-        if image.ndim not in (len(data.size), len(data.size) + 1):
+            if axes == 2 and volume.shape[2] == 1:
+                return Image(array[:, :, 0], volume.spacing_mm[:2]), "volume"
+            return Image(array, volume.spacing_mm), "volume"
+        if image.ndim not in (axes, axes + 1):
             raise InputError(
-                f"predict: an array must have {len(data.size)} axes and at most one for channels, got {image.shape}."
+                f"predict: an array must have {axes} axes and at most one for channels, got {image.shape}."
             )
-        return prepare_image(Image(image if image.ndim > len(data.size) else image[..., None], None), data, "array")
+        return Image(image if image.ndim > axes else image[..., None], None), "array"
 
     def values(self, images: Float[Tensor, "b c *space"]) -> Float[Tensor, "b n"]:
         """Probabilities, or numbers of a regression, of prepared images."""

@@ -66,7 +66,7 @@ def fit(
     prepared, held_out = PreparedImages(job.train, config), PreparedImages(job.validation, config)
     began = time.perf_counter()
     for part in (prepared, held_out):
-        part.prepare()
+        part.prepare(network)
     say(f"cases  read and prepared in {time.perf_counter() - began:.0f} s")
     steps = steps_of_epoch(job)
     implementation = find_implementation(config.system, config.network, config.task)
