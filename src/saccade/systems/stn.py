@@ -1,4 +1,4 @@
-"""Spatial transformer network: crops and straightens its input, then classifies. Jaderberg et al. 2015, 1506.02025."""
+"""Spatial transformer network: moves, zooms and turns its input, then classifies. Jaderberg et al. 2015, 1506.02025."""
 
 from collections.abc import Mapping
 from typing import Any, Literal

@@ -98,7 +98,7 @@ def make(
     how = DISTORTIONS[distortion]
     images, labels = source_digits(seed, digits)
     pictures, chosen = np.zeros((cases, how.canvas, how.canvas), np.uint8), np.zeros(cases, int)
-    places = [("case", "row", "column", "degrees", "scale")]
+    places: list[tuple[str, ...]] = [("case", "row", "column", "degrees", "scale")]
     ids = [f"image_{case:05d}" for case in range(cases)]
     for case in range(cases):
         rng = np.random.default_rng([seed, case])
@@ -125,7 +125,7 @@ def distort(
 
     Example:
         >>> picture, place = distort(np.eye(28, dtype=np.uint8), Distortion(28), np.random.default_rng(0))
-        >>> (picture == np.eye(28)).all(), place.row
+        >>> bool((picture == np.eye(28)).all()), place.row
         (True, 14.0)
     """
     scale, degrees = rng.uniform(*how.scale), rng.uniform(-how.degrees, how.degrees)
@@ -150,7 +150,8 @@ def _project(
     points: Float[np.ndarray, "n 2"], source: Float[np.ndarray, "4 2"], target: Float[np.ndarray, "4 2"]
 ) -> Float[np.ndarray, "n 2"]:
     """The projective map that sends four points to four others; what lies behind its horizon goes far outside."""
-    rows, right = [], []
+    rows: list[tuple[float, ...]] = []
+    right: list[float] = []
     for (x, y), (u, v) in zip(source, target, strict=True):
         rows += [(x, y, 1, 0, 0, 0, -u * x, -u * y), (0, 0, 0, x, y, 1, -v * x, -v * y)]
         right += [u, v]
