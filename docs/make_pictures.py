@@ -16,6 +16,7 @@ import picture_explain
 import picture_foundations
 import picture_mechanisms
 import picture_report
+import picture_sononet
 import tables
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -176,6 +177,7 @@ def main() -> None:
     picture_foundations.draw_all(IMAGES)
     picture_mechanisms.draw_mechanisms()
     picture_explain.draw_explaining(IMAGES / "explaining.png")
+    picture_sononet.draw_sononet()
     picture_classifiers.draw_classifiers()
     write_shortcuts(options.demo)
     tables.write_tables()

@@ -84,6 +84,24 @@ def comparisons_table(records: Mapping[str, Record], systems: list[str]) -> str:
     return _table(head, rows) if rows else NONE_YET
 
 
+def maps_table(record: Record) -> str:
+    """Where the maps of each network lie, from the ``localisation`` of a record."""
+    shown = {
+        "pointing": "peak inside",
+        "energy": "share inside",
+        "energy_in_box_over_its_area": "in its box, times by chance",
+        "localised": "boxes that overlap by half",
+    }
+    rows = [
+        [network, name, *(_score(map_[key]) for key in shown)]
+        for network, found in record["localisation"].items()
+        for name, map_ in found["maps"].items()
+    ]
+    chance = record["localisation"][rows[0][0]]["chance"]
+    by_chance = ["by chance", "", _score(chance["pointing_in_fan"]), _score(chance["area"]), _score(1.0), ""]
+    return _table(["network", "map", *shown.values()], [*rows, by_chance])
+
+
 def presets_table(presets: Mapping[str, Mapping[str, Any]]) -> str:
     """A column for each preset of a system, a row for what sets them apart."""
     columns = [_preset(chosen) for chosen in presets.values()]
@@ -162,6 +180,8 @@ def write_tables(root: Path = ROOT) -> None:
         for found in re.findall(r"<!-- evidence ([^:]+):", page.read_text(encoding="utf-8")):
             between_markers(page, f"evidence {found}", comparisons_table(records, found.split()))
     between_markers(root / "docs" / "training.md", "presets", presets_table(PRESETS))
+    if "ag-sononet" in records:
+        between_markers(root / "docs" / "ag-sononet.md", "maps", maps_table(records["ag-sononet"]))
 
 
 def write_costs(root: Path = ROOT) -> None:

@@ -12,12 +12,15 @@ import hippocampus
 import homework
 import look_alikes
 import protocols
+import sononet
 import stn
 
 STUDIES = {
     "attention-unet": hippocampus.attention_unet,
     "attention-unet-look-alikes": look_alikes.attention_unet,
     "attention-unet-protocols": protocols.attention_unet,
+    "ag-sononet": sononet.ag_sononet,
+    "sononet": sononet.sononet,
     "unet": hippocampus.unet,
     "homework-unet-2d": homework.homework_unet_2d,
     "homework-unet-3d": homework.homework_unet_3d,

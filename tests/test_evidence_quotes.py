@@ -177,3 +177,8 @@ def test_shortcuts_stand_beside_the_network() -> None:
     text = tables.shortcuts_table(scores, {"liver": {"dice": {"mean": 0.95}}}, cases=5, unseen=6, steps=7)
     assert rows_of(text) == [["liver", "0.100", "0.200", "-", "0.950"]]
     assert text.endswith("\nShortcuts: 3 of the demo's 5 abdomens; network: 6 unseen ones, after 7 steps.\n")
+
+
+def test_the_page_on_ag_sononet_quotes_where_its_maps_lie() -> None:
+    found = json.loads((EVIDENCE / "ag-sononet.json").read_text(encoding="utf-8"))
+    assert marked(ROOT / "docs" / "ag-sononet.md", "maps") == tables.maps_table(found)
