@@ -15,6 +15,7 @@ import picture_classifiers
 import picture_explain
 import picture_foundations
 import picture_mechanisms
+import picture_nonlocal_c2d
 import picture_report
 import picture_sononet
 import tables
@@ -177,6 +178,7 @@ def main() -> None:
     picture_foundations.draw_all(IMAGES)
     picture_mechanisms.draw_mechanisms()
     picture_explain.draw_explaining(IMAGES / "explaining.png")
+    picture_nonlocal_c2d.draw_nonlocal_c2d(IMAGES / "nonlocal-c2d.png")
     picture_sononet.draw_sononet()
     picture_classifiers.draw_classifiers()
     write_shortcuts(options.demo)

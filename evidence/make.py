@@ -11,6 +11,7 @@ import backbones
 import hippocampus
 import homework
 import look_alikes
+import nonlocal_c2d
 import protocols
 import sononet
 import stn
@@ -24,6 +25,7 @@ STUDIES = {
     "unet": hippocampus.unet,
     "homework-unet-2d": homework.homework_unet_2d,
     "homework-unet-3d": homework.homework_unet_3d,
+    "nonlocal-c2d": nonlocal_c2d.nonlocal_c2d,
     **attention_resnets.STUDIES,
     **backbones.STUDIES,
     **backbones.DIGIT_STUDIES,

@@ -143,7 +143,7 @@ FORMS: dict[str, Callable[[], nn.Module]] = {
     "concatenation": lambda: NonLocal(24, pairwise="concatenation"),
     "embedded Gaussian, subsampled": lambda: NonLocal(24, subsample=True),
 }
-STEPS, LONGER = 500, 2000
+STEPS = 500
 WHOLE = ("gaussian", "embedded Gaussian", "dot product", "concatenation")  # forms whose keys are all positions
 
 
@@ -205,17 +205,6 @@ def corners() -> Sheet:
             },
         },
     }
-
-
-def corners_longer() -> Sheet:
-    """What the two forms that learn slowly come to with four times as many steps."""
-    scores = {}
-    for name in ("gaussian", "concatenation"):
-        torch.manual_seed(0)
-        network = Corners(FORMS[name]())
-        learn(network, draw_corners, steps=LONGER, seed=0)
-        scores[name] = accuracy(network, draw_corners, seed=0)
-    return {"steps": LONGER, "accuracy": scores}
 
 
 @torch.inference_mode()

@@ -36,8 +36,7 @@ class NonLocalC2D(nn.Module):
             3x3x3 by 2, and of 3 frames by 2 behind the first stage) or ``small``: a 3x3 convolution that keeps the
             grid and all frames.
         behind: Number of a stage (1 for ``layer1``) -> numbers of the blocks that a non-local block stands behind; see
-            `put_between`. Default None: every other block of the second and the third stage, five in ResNet-50; none
-            at all is ``{}``.
+            `put_between`. Default None: see `places_of_the_paper`; none at all is ``{}``.
         pairwise: The form of the non-local blocks, whose keys are pooled by 2 in space; see
             `saccade.attention.NonLocal`.
 
@@ -92,8 +91,7 @@ class NonLocalC2D(nn.Module):
         self.stages = len(stages)
         self.fc = nn.Linear(width, out_channels)
         start_convolutions_(self)
-        if behind is None:
-            behind = {stage: range(1, blocks[stage - 1], 2) for stage in (2, 3) if stage <= len(blocks)}
+        behind = places_of_the_paper(blocks) if behind is None else behind
         put_between(self, lambda c: NonLocal(c, pairwise=pairwise, subsample=True, spatial_dims=3), behind)
 
     def levels(self, x: Float[Tensor, "b c t h w"]) -> list[Tensor]:
@@ -108,3 +106,15 @@ class NonLocalC2D(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b classes"]:
         return self.fc(self.levels(x)[-1].flatten(2).mean(2))
+
+
+def places_of_the_paper(blocks: Sequence[int]) -> dict[int, list[int]]:
+    """Where non-local blocks stand: behind every other block of the second and the third stage.
+
+    Where these have one block each, as the paper's have not: behind the second stage's (or the only stage's).
+
+    >>> places_of_the_paper((3, 4, 6, 3)), places_of_the_paper((1, 1, 1))
+    ({2: [1, 3], 3: [1, 3, 5]}, {2: [0]})
+    """
+    places = {stage: list(range(1, n, 2)) for stage, n in enumerate(blocks, start=1) if stage in (2, 3) and n > 1}
+    return places or {min(2, len(blocks)): [0]}

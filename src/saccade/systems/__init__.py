@@ -134,6 +134,15 @@ _OWN = (
         11_821_736,
     ),
     System(
+        "nonlocal-c2d",
+        "saccade.systems.nonlocal_c2d",
+        "classification",
+        "Wang et al. 2018, arXiv:1711.07971",
+        "nonlocal-c2d without blocks (network.behind={})",
+        "ResNet for images on videos, whose frames meet in non-local blocks",
+        31_686_096,
+    ),
+    System(
         "lenet",
         "saccade.systems.lenet",
         "classification",

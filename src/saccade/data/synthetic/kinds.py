@@ -99,6 +99,12 @@ _ALL = (
         "CT of chests whose lungs are diseased in a known part, told by texture alone; NIfTI and a table",
         cases=64,
     ),
+    Kind(
+        "moving-shapes",
+        "saccade.data.synthetic.moving_shapes",
+        "videos of day and night, 1 if both days have the same moving shape, else 0, in an .npz; needs distant frames",
+        cases=1000,
+    ),
 )
 KINDS = {kind.name: kind for kind in _ALL}
 
