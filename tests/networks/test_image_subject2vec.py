@@ -131,6 +131,28 @@ def test_a_network_fixed_to_an_image_keeps_its_patches_whatever_is_covered():
     assert next(iter(fixed.parameters())) is next(iter(network.parameters()))
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_window_shows_the_range_of_each_images_foreground(dims):
+    network = small(dims, window=True)
+    x = torch.cat([image(dims, 1, 9), 3 * image(dims, 3) - 7])
+    sets = network.cut(x)
+    for number in range(2):
+        values = x[number][x[number] > 15] if number == 0 else x[number][x[number] > 40]
+        low, width = values.mean() - 2.5 * values.std(correction=0), 5 * values.std(correction=0)
+        expected = ((x[number] - low) / width).clamp(0, 1)
+        views = network.grid.views(expected[None]).flatten(1, dims)[0]
+        there = sets.mask[number]
+        torch.testing.assert_close(sets.patches[number][there], views[sets.cells[number][there]], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(network(2 * x + 5), network(x), atol=1e-3, rtol=1e-3)
+    fixed = network.fixed_to(x[:1])
+    covered = x[:1].clone()
+    covered[..., -3:] = 0
+    there = sets.mask[0]
+    outside = ~(network.grid.views(covered) != network.grid.views(x[:1])).flatten(1, dims)[0].flatten(1).any(1)
+    same = outside[sets.cells[0][there]]
+    assert torch.equal(fixed.cut(covered).patches[0][same], sets.patches[0][there][same])
+
+
 @pytest.mark.parametrize("kind", ["all", "bright", "enclosed"])
 def test_its_cost_can_be_measured(kind):
     from saccade.study.cost import measure_cost

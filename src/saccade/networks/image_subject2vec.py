@@ -17,6 +17,8 @@ from saccade.networks.foreground import FOREGROUNDS, foreground
 from saccade.networks.patch_sets import PatchGrid, pad_sets
 from saccade.networks.subject2vec import Subject2Vec
 
+WINDOW = 2.5  # deviations of the foreground to either side of its mean
+
 
 @dataclass(frozen=True)
 class PatchSets:
@@ -41,6 +43,8 @@ class ImageSubject2Vec(nn.Module):
         foreground: ``all``, ``bright`` or ``enclosed``; see `saccade.networks.foreground`.
         inside: Part of a cell, above 0 up to 1, that must lie in the foreground. Default 0.7, as in the authors' code.
         most_patches: Of a subject; of more the ones that lie furthest inside are taken. Default 1000, as there.
+        window: Whether values are shown to the network in the range of the foreground: mean - 2.5 deviations becomes 0,
+            mean + 2.5 deviations 1, each image by its own. Else as they are.
         reconstruction_weight: The paper's lambda_1, for those who train it: see `saccade.losses.subject_loss`.
         spread_weight: The paper's lambda_2, likewise.
 
@@ -64,6 +68,7 @@ class ImageSubject2Vec(nn.Module):
         foreground: str = "all",
         inside: float = 0.7,
         most_patches: int = 1000,
+        window: bool = False,
         reconstruction_weight: float = 10.0,
         spread_weight: float = 1e-4,
     ) -> None:
@@ -76,11 +81,11 @@ class ImageSubject2Vec(nn.Module):
         if most_patches < 1:
             raise InputError(f"ImageSubject2Vec: most_patches must be at least 1, got {most_patches}.")
         self.network, self.grid = network, grid
-        self.foreground, self.inside, self.most_patches = foreground, inside, most_patches
+        self.foreground, self.inside, self.most_patches, self.window = foreground, inside, most_patches, window
         self.reconstruction_weight, self.spread_weight = reconstruction_weight, spread_weight
         self.map = Tap("spatial")
         self.parts = nn.Identity()
-        self._kept: Tensor | None = None  # cells that are taken whatever the image
+        self._like: Tensor | None = None  # the image whose foreground counts in place of each one's own
 
     def cut(self, x: Float[Tensor, "b c *space"]) -> PatchSets:
         """The set of patches of each image.
@@ -89,7 +94,7 @@ class ImageSubject2Vec(nn.Module):
             InputError: If an image has none in the foreground, or is smaller than a patch.
         """
         chosen = self._chosen(x)
-        views = self.grid.views(x)
+        views = self.grid.views(self._windowed(x) if self.window else x)
         if torch.compiler.is_exporting():  # a graph has no sizes that depend on values: the mask alone tells
             return PatchSets(
                 views.flatten(1, x.ndim - 2),
@@ -117,12 +122,12 @@ class ImageSubject2Vec(nn.Module):
             raise InputError(f"{where}: has {self._nothing(image)}")
 
     def fixed_to(self, x: Float[Tensor, "1 c *space"]) -> "ImageSubject2Vec":
-        """The same network, weights shared, that takes of every image the patches that it takes of this one.
+        """The same network, weights shared, that takes of every image the patches of this one, and its window.
 
         For those who cover parts of an image to see what changes: the set must not change with them.
         """
         fixed = copy.copy(self)
-        fixed._kept = self._chosen(x)
+        fixed._like = x
         return fixed
 
     def example_input(self, shape: tuple[int, ...]) -> Float[Tensor, "b c *space"]:
@@ -145,12 +150,22 @@ class ImageSubject2Vec(nn.Module):
         parts = self.parts(_on_cells(each, sets, cells))
         return self.network.discriminative.conclude(parts.flatten(2).sum(2))
 
+    def _foreground(self, x: Tensor) -> Bool[Tensor, "b *space"]:
+        return foreground((x if self._like is None else self._like).mean(1), self.foreground)
+
     def _shares(self, x: Tensor) -> Float[Tensor, "b cells"]:
-        return self.grid.share(foreground(x.mean(1), self.foreground)).flatten(1)
+        found = self.grid.share(self._foreground(x)).flatten(1)
+        return found.expand(x.shape[0], -1)
+
+    def _windowed(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *space"]:
+        image = x if self._like is None else self._like
+        mask, axes = self._foreground(x)[:, None], tuple(range(2, x.ndim))
+        count = mask.sum(axes, keepdim=True).clamp_min(1)
+        mean = (image * mask).sum(axes, keepdim=True) / count
+        spread = (((image - mean) ** 2 * mask).sum(axes, keepdim=True) / count).sqrt().clamp_min(1e-6)
+        return ((x - mean) / (2 * WINDOW * spread) + 0.5).clamp(0, 1)
 
     def _chosen(self, x: Float[Tensor, "b c *space"]) -> Bool[Tensor, "b cells"]:
-        if self._kept is not None:
-            return self._kept.expand(x.shape[0], -1)
         shares = self._shares(x)
         chosen = shares >= self.inside
         if shares.shape[1] > self.most_patches:

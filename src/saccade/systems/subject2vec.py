@@ -29,8 +29,10 @@ COMMON: dict[str, Any] = {
         # the bias counts once for each patch, so that a step of it moves the answer as often as there are patches
         "rates": {"network.discriminative.embed.bias": 0.01},
     },
-    # the decoder ends in an ELU and cannot give values below -1, so images are brought to 0..1, as in the paper
+    # the decoder ends in an ELU and cannot give values below -1, so images are brought to 0..1, as in the paper; and
+    # then to the range of the foreground, or the texture of lungs would be lost beside the step to what is around them
     "data": {"intensity": {"kind": "min_max"}},
+    "network": {"window": True},
     # mirroring alone: to turn and scale is to interpolate, which wipes out the texture that is to be told
     "augmentation": {
         "probability": 0.0, "flip_axes": [0, 1], "noise": 0.01, "brightness": 0.02, "contrast": [0.95, 1.05],
@@ -76,6 +78,7 @@ class Network(Settings):
         description="where patches are: bright: a body in air; enclosed: dark within bright, the lungs of a chest",
     )
     inside: float = Field(0.7, gt=0, le=1, description="part of a patch's middle that must lie in the foreground")
+    window: bool = Field(False, description="show values in the range of each image's foreground, as 0 to 1")
     most_patches: int = Field(1000, ge=1, description="of an image; of more those furthest inside are taken")
     channels: tuple[int, ...] = Field(
         (8, 16, 32, 64, 128), description="width of each level; the grid is halved behind"
@@ -129,6 +132,7 @@ def network(settings: Network) -> nn.Module:
         foreground=settings.foreground,
         inside=settings.inside,
         most_patches=settings.most_patches,
+        window=settings.window,
         reconstruction_weight=settings.reconstruction_weight,
         spread_weight=settings.spread_weight,
     )
