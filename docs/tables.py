@@ -84,6 +84,19 @@ def comparisons_table(records: Mapping[str, Record], systems: list[str]) -> str:
     return _table(head, rows) if rows else NONE_YET
 
 
+def networks_table(record: Record) -> str:
+    """What each network of a study scores and costs on each of its sets, from the ``table`` of the record."""
+    scores = {"balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "log_loss": "log loss"}
+    head = ["set", "network", *scores.values(), "parameters", "MFLOP", "ms an image", "training"]
+    rows = []
+    for name, networks in record["table"].items():
+        for network, row in networks.items():
+            cost = [f"{row['parameters']:,}", f"{row['mflop']:.1f}", f"{row['seconds_per_image'] * 1e3:.1f}"]
+            told = [_score(row[score]) for score in scores]
+            rows.append([name, network, *told, *cost, f"{row['training_seconds']:.0f} s"])
+    return _table(head, rows)
+
+
 def maps_table(record: Record) -> str:
     """Where the maps of each network lie, from the ``localisation`` of a record."""
     shown = {
@@ -182,6 +195,8 @@ def write_tables(root: Path = ROOT) -> None:
     between_markers(root / "docs" / "training.md", "presets", presets_table(PRESETS))
     if "ag-sononet" in records:
         between_markers(root / "docs" / "ag-sononet.md", "maps", maps_table(records["ag-sononet"]))
+    if "resnet" in records:
+        between_markers(root / "docs" / "classification-networks.md", "resnets", networks_table(records["resnet"]))
 
 
 def write_costs(root: Path = ROOT) -> None:
