@@ -44,7 +44,7 @@ REFUSED: dict[str, dict[str, tuple[list[str], str]]] = {
     },
 }  # fmt: skip
 WORK = {
-    "predict": "--out --attention --ensemble --overwrite --mirror --system --device --backend",
+    "predict": "--out --attention --ensemble --vectors --overwrite --mirror --system --device --backend",
     "evaluate": "--out --csv --markdown --json --missing --against --seed --columns",
     "train": "--data --out --config --preset --set --init-from --freeze --devices --nodes --accelerator --task --fold "
     "--folds --resume --extend",
