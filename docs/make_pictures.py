@@ -18,6 +18,7 @@ import picture_mechanisms
 import picture_nonlocal_c2d
 import picture_report
 import picture_sononet
+import picture_tomograms
 import tables
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -181,6 +182,7 @@ def main() -> None:
     picture_nonlocal_c2d.draw_nonlocal_c2d(IMAGES / "nonlocal-c2d.png")
     picture_sononet.draw_sononet()
     picture_classifiers.draw_classifiers()
+    picture_tomograms.draw_tomograms(IMAGES / "tomograms.png")
     write_shortcuts(options.demo)
     tables.write_tables()
     tables.write_costs()

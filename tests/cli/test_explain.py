@@ -75,6 +75,32 @@ def test_a_counterfactual_is_the_negative(eager, pairs, tmp_path, capsys) -> Non
     np.testing.assert_allclose(against, -plain, atol=1e-6 * np.abs(plain).max())
 
 
+def test_a_class_within_a_region(eager, pairs, tmp_path, capsys) -> None:
+    """A region that is what was predicted gives the map without a region; another one gives another map."""
+    scan = pairs / "images/case0.nii.gz"
+    image = nib.load(scan)
+    labels = saccade.load(eager).segment(scan).labels.array
+    corner = np.zeros(image.shape, np.uint8)
+    corner[:3, :3, :3] = 7
+    for name, mask in (("predicted", labels), ("corner", corner), ("empty", 0 * corner), ("small", corner[1:])):
+        save(tmp_path / name / "case0.nii.gz", mask.astype(np.uint8), image.affine)
+    maps = []
+    for region in ([], ["--region", tmp_path / "predicted"], ["--region", tmp_path / "corner" / "case0.nii.gz"]):
+        assert explain(eager, scan, "--out", tmp_path / "out", "--method", "input_gradient", *region) == 0
+        maps.append(nib.load(tmp_path / "out/case0_label_1_input_gradient.nii.gz").get_fdata())
+    assert maps[0].any()
+    np.testing.assert_array_equal(maps[0], maps[1])
+    assert np.abs(maps[2][:3, :3, :3]).max() > 10 * np.abs(maps[2][10:, 8:, 8:]).max()
+    capsys.readouterr()
+    for name, message in (
+        ("empty", "empty: the region of case case0 must hold at least one voxel, is empty."),
+        ("small", "small/case0.nii.gz: must lie on the grid of case case0, (17, 13, 11), got (16, 13, 11)."),
+        ("none", "none: there is no such file or folder."),
+    ):
+        assert explain(eager, scan, "--out", tmp_path / "out", "--region", tmp_path / name) == 2
+        assert capsys.readouterr().err == f"saccade: {tmp_path}/{message}\n"
+
+
 def test_verdicts_and_json(eager, pairs, tmp_path, capsys) -> None:
     scan = pairs / "images/case0.nii.gz"
     assert explain(eager, scan, "--out", tmp_path, "--verify", "--method", "attention_maps", "--json") == 0
@@ -110,6 +136,8 @@ def test_an_organ_that_was_not_predicted(eager, pairs, tmp_path, capfd, monkeypa
         (["--target", "liver"], "explain: unknown target 'liver'. Known: label 1."),
         (["--layer", "encoder*"], "grad_cam: layer 'encoder*' names one layer, patterns are not taken. Layers: "),
         (["--method", "cam"], "cam: target must be a class, whose weights are taken, got a function. Use grad_cam."),
+        (["--method", "feature_maps"], "explain: feature_maps are for networks that tell of whole images; those "),
+        (["--top", "2"], "explain: --top is for networks that classify; name organs with --target."),
         (["--method", "occlusion", "--layer", "bottom"], "occlusion: layer must be left out, this method looks at"),
         (["--method", "eigen_cam", "--target", "label 1"], "explain: eigen_cam does not depend on a target; leave"),
     ],

@@ -284,7 +284,9 @@ def test_layers_that_are_none(layer, message) -> None:
 def test_networks_and_options_that_do_not_fit() -> None:
     x = planted(2)[0]
     linear = nn.Sequential(nn.Flatten(), nn.Linear(2 * 19 * 23, 2))
-    with pytest.raises(InputError, match=r"^grad_cam: no convolution over 2 axes runs in this network.*0, 1\.$"):
+    with pytest.raises(
+        InputError, match=r"^grad_cam: no convolution over 2 axes runs in this network\. Use input_gradient.*0, 1\.$"
+    ):
         explain.grad_cam(linear, x, target=0)
     with pytest.raises(InputError, match=r"^guided_backpropagation: the network must have ReLUs, none runs"):
         explain.guided_backpropagation(linear, x, target=0)

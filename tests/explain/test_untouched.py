@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import shutil
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from saccade import explain
 
 METHODS = ["ablation_cam", "cam", "eigen_cam", "eigen_grad_cam", "grad_cam", "grad_cam_element_wise",
            "grad_cam_plus_plus", "guided_backpropagation", "guided_grad_cam", "hires_cam", "input_gradient",
-           "layer_cam", "occlusion", "respond_cam", "score_cam", "x_grad_cam"]  # fmt: skip
+           "layer_cam", "occlusion", "respond_cam", "score_cam", "x_grad_cam", "feature_maps"]  # fmt: skip
 
 
 def normalised() -> nn.Module:
@@ -124,6 +125,20 @@ def test_compiled_and_parallel_networks() -> None:
         explain.grad_cam(whole, x, target=1, layer="relu"), explain.grad_cam(part, x, target=1, layer="relu")
     )
     assert "relu" in explain.layer_names(part)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler for torch.compile's own code")
+def test_a_network_that_was_compiled_to_machine_code() -> None:
+    """Explained as it is written, and as fast afterwards: what was compiled is still there."""
+    network, (x, _) = PlantedNetwork(2, in_place=True).eval(), planted(2)
+    compiled = torch.compile(copy.deepcopy(network))
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), network(x))
+        for name in ("respond_cam", "guided_grad_cam", "ablation_cam"):
+            want = getattr(explain, name)(network, x, target=1)
+            torch.testing.assert_close(getattr(explain, name)(compiled, x, target=1), want, msg=name)
+        with torch.compiler.set_stance("fail_on_recompile"):
+            torch.testing.assert_close(compiled(x), network(x))
 
 
 def test_two_hundred_calls_hold_no_more_than_twenty() -> None:

@@ -20,6 +20,7 @@ _HOME = {
     "draw": "draw_maps",
     "eigen_cam": "eigen_cams",
     "eigen_grad_cam": "eigen_cams",
+    "feature_maps": "features",
     "gate_activations": "activations",
     "gates_of": "activations",
     "grad_cam": "gradient_cams",
@@ -55,6 +56,7 @@ __all__ = [
     "eigen_cam",
     "eigen_grad_cam",
     "faithfulness",
+    "feature_maps",
     "gate_activations",
     "gates_of",
     "grad_cam",
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
     from saccade.explain.draw_maps import draw
     from saccade.explain.draw_picture import Picture
     from saccade.explain.eigen_cams import eigen_cam, eigen_grad_cam
+    from saccade.explain.features import feature_maps
     from saccade.explain.gradient_cams import (
         grad_cam,
         grad_cam_element_wise,

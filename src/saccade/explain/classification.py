@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,14 +14,14 @@ from saccade.data.classification.prepare import fitted_size
 from saccade.data.classification.read import Image, is_picture, read_image, with_channels
 from saccade.data.orient import from_canonical
 from saccade.data.volume import Volume, read_volume
-from saccade.errors import unknown_name
+from saccade.errors import InputError, unknown_name
 from saccade.explain.hooks import LINEAR
 from saccade.explain.runs import Explanation, Request, Sample
 from saccade.explain.targets import Target, counterfactual
 from saccade.tasks.classification.config import Data
 from saccade.tasks.classification.dataset import prepare_image
 from saccade.tasks.classification.output import find_inputs
-from saccade.tasks.classification.predictor import ClassificationPredictor
+from saccade.tasks.classification.predictor import ClassificationPredictor, Told
 
 
 class ClassificationExplainer:
@@ -56,23 +57,35 @@ class ClassificationExplainer:
         """A map for each target of an image.
 
         Raises:
-            InputError: If the image or the layer cannot be used.
+            InputError: If the image or the layer cannot be used, or a region is given.
         """
+        if request.region is not None:
+            raise InputError("explain: --region is for networks that segment; this one tells of whole images.")
         image = read_image(case.source)
         x = prepare_image(image, self.data, str(case.source))[None].to(self.predictor.device)
         network, method = _fixed(self.predictor.network, x), request.function()
-        if not targets:
-            (values,) = self.predictor.values(x.cpu()).tolist()
-            targets = [self.predictor.told(values).label or self._names[0]]
+        told = self.predictor.told(self.predictor.values(x.cpu())[0].tolist())
         scan, flat = _place(case, image)
-        for name in targets:
+        for name in self._asked(told, targets, request):
             target = self._target(name, request)
             map_ = method(network, x, target=target, layer=request.layer)[0].float().cpu()
-            array = to_image(map_, image, self.data).numpy()
+            channels = map_ if map_.ndim == x.ndim - 1 else map_[None]
+            array = torch.stack([to_image(channel, image, self.data) for channel in channels], -1).numpy()
             if image.array.ndim == 3:  # a picture is a volume of one slice
-                array = array[..., None]
+                array = array[:, :, None]
             array = array if flat or scan.source is None else from_canonical(array, scan)
-            yield Explanation(name, scan, scan.like(array), Sample(network, x, target), flat)
+            array = array[..., 0] if map_.ndim == x.ndim - 2 else array
+            said = told.values.get(name)
+            yield Explanation(name, scan, scan.like(array), Sample(network, x, target), flat, said)
+
+    def _asked(self, told: Told, targets: Sequence[str], request: Request) -> Sequence[str]:
+        """The targets of one image."""
+        if request.top is None:
+            return targets or [told.label or self._names[0]]
+        if self.data.kind != "classes" or not 1 <= request.top <= len(self._names):
+            number = len(self._names) if self.data.kind == "classes" else "none here"
+            raise InputError(f"explain: --top must be from 1 to the number of classes, {number}, got {request.top}.")
+        return sorted(told.values, key=lambda name: -told.values[name])[: request.top]
 
     def _target(self, name: str, request: Request) -> Target:
         target: Target = self._names.index(name) if self.data.kind != "ordinal" else _steps_up

@@ -85,7 +85,8 @@ def last_convolution(network: nn.Module, x: Float[Tensor, "b c *space"], who: st
     maps = [run for run in ran if len(run.shape) == x.ndim]
     if not maps:
         raise InputError(
-            f"{who}: no convolution over {x.ndim - 2} axes runs in this network. Name a layer that gives feature maps: "
+            f"{who}: no convolution over {x.ndim - 2} axes runs in this network. Use input_gradient or occlusion, "
+            "which need none, or name a layer that gives feature maps: "
             f"{', '.join(layer_names(network)[:LISTED]) or 'it has none'}."
         )
     chosen = [run for run in maps if prod(run.shape[2:]) > 1] or maps

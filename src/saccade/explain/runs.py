@@ -12,19 +12,22 @@ from torch import Tensor, nn
 import saccade.explain
 from saccade.data.volume import Volume, write_volume
 from saccade.errors import InputError, unknown_name
+from saccade.explain.boxes import box_of_map
 from saccade.explain.faithfulness import verify
-from saccade.explain.picture import explanation_figure
+from saccade.explain.gallery import Galleries, Panel, panel, plain_name
+from saccade.explain.masks import evidence_of, localisation, read_mask
+from saccade.explain.picture import explanation_figure, feature_figure
 from saccade.explain.render import encode
 from saccade.explain.targets import Target
 from saccade.files import atomic, write_json
 
 METHODS = (
-    "ablation_cam", "attention_maps", "cam", "eigen_cam", "eigen_grad_cam", "grad_cam", "grad_cam_element_wise",
-    "grad_cam_plus_plus", "guided_backpropagation", "guided_grad_cam", "hires_cam", "input_gradient", "layer_cam",
-    "occlusion", "respond_cam", "score_cam", "x_grad_cam",
+    "ablation_cam", "attention_maps", "cam", "eigen_cam", "eigen_grad_cam", "feature_maps", "grad_cam",
+    "grad_cam_element_wise", "grad_cam_plus_plus", "guided_backpropagation", "guided_grad_cam", "hires_cam",
+    "input_gradient", "layer_cam", "occlusion", "respond_cam", "score_cam", "x_grad_cam",
 )  # fmt: skip
 # These show the same whatever is asked for.
-WITHOUT_TARGET = ("attention_maps", "eigen_cam")
+WITHOUT_TARGET = ("attention_maps", "eigen_cam", "feature_maps")
 # The class of a predictor, and the module whose `explainer` makes an `Explainer` of one: here tasks plug in.
 EXPLAINERS = {
     "ClassificationPredictor": "saccade.explain.classification",
@@ -45,6 +48,11 @@ class Request:
         targets: Names of what is explained; default all that the run knows.
         counterfactual: Whether to explain what speaks against the targets.
         check: Whether to make a verdict on each map.
+        top: Of classes, explain so many with the highest scores of each image.
+        region: Of a segmentation, a mask (or a folder with one for each case) in which the target's score is summed.
+        truth: A mask of the known evidence, or a folder with one for each case, that maps are held against.
+        boxes: Whether pictures show the box around the largest part above 20 % of the maximum.
+        gallery: Whether to draw all maps of a case, and all cases of a target, in one picture.
     """
 
     method: str
@@ -52,6 +60,16 @@ class Request:
     targets: tuple[str, ...] = ()
     counterfactual: bool = False
     check: bool = False
+    top: int | None = None
+    region: Path | None = None
+    truth: Path | None = None
+    boxes: bool = False
+    gallery: bool = False
+
+    @property
+    def name(self) -> str:
+        """The method's name in Python."""
+        return self.method.replace("-", "_")
 
     def function(self) -> Method:
         """The method itself.
@@ -59,11 +77,26 @@ class Request:
         Raises:
             InputError: If there is none of that name.
         """
-        name = self.method.replace("-", "_")
-        if name not in METHODS:
+        if self.name not in METHODS:
             raise unknown_name("explain", "method", self.method, list(METHODS))
-        function: Method = getattr(saccade.explain, name)
+        function: Method = getattr(saccade.explain, self.name)
         return function
+
+    def check_together(self) -> None:
+        """Nothing, if what is wanted goes together.
+
+        Raises:
+            InputError: Otherwise.
+        """
+        self.function()
+        if self.name in WITHOUT_TARGET and (self.targets or self.counterfactual or self.top or self.region):
+            raise InputError(f"explain: {self.method} does not depend on a target; leave --target out.")
+        if self.top is not None and self.targets:
+            raise InputError("explain: --top chooses the classes; leave --target out.")
+        if self.name == "feature_maps" and (self.check or self.truth or self.boxes or self.gallery):
+            raise InputError(
+                "explain: feature_maps are evidence of nothing; leave --verify, --truth, --boxes and --gallery out."
+            )
 
 
 class Sample(NamedTuple):
@@ -81,9 +114,12 @@ class Explanation:
     Attributes:
         target: Name of what is explained.
         scan: What was looked at.
-        map: Signed values on the scan's grid, float32; None where there is nothing to explain.
+        map: Signed values on the scan's grid, float32, of feature maps a channel each; None where there is nothing to
+            explain.
         sample: The network's input that has most of the evidence; None without a map.
         flat: Whether it is a picture, rows and columns without a place in space.
+        said: What the network says of the target: a probability, or the number of a regression; None of organs.
+        value: Of the target in masks of the truth.
     """
 
     target: str
@@ -91,6 +127,8 @@ class Explanation:
     map: Volume | None
     sample: Sample | None
     flat: bool = False
+    said: float | None = None
+    value: int = 1
 
 
 @runtime_checkable
@@ -134,7 +172,8 @@ def explain_inputs(
         explainer: From `explainer_of`.
         inputs: Files and folders.
         out: Folder; gets ``<case>_<target>_<method>.nii.gz`` (signed values on the case's own grid), the same name with
-            ``.png`` (planes through the strongest value, or the picture), and ``explanations.json`` with all records.
+            ``.png`` (planes through the strongest value, or the picture), ``explanations.json`` with all records, and
+            ``gallery_<case or target>_<method>.png`` if they are wanted.
         request: What is wanted.
         say: Gets a line where there is nothing to explain.
 
@@ -144,13 +183,12 @@ def explain_inputs(
     Raises:
         InputError: If an input, a name or a layer cannot be used.
     """
-    request.function()
+    request.check_together()
     cases, targets = explainer.cases(inputs, out), explainer.targets(request.targets)
-    if request.method.replace("-", "_") in WITHOUT_TARGET:
-        if request.targets or request.counterfactual:
-            raise InputError(f"explain: {request.method} does not depend on a target; leave --target out.")
+    if request.name in WITHOUT_TARGET:
         targets = targets[:1]
     records: list[dict[str, Any]] = []
+    galleries = Galleries(out, request.name)
     for case, given in cases:
         for explanation in explainer.explain(given, targets, request):
             if explanation.map is None:
@@ -158,35 +196,56 @@ def explain_inputs(
                 continue
             records.append(write_explanation(case, explanation, out, request))
             write_json(out / "explanations.json", records)
+            if request.gallery:
+                galleries.add(case, explanation.target, _panel(explanation, records[-1]))
             yield records[-1]
+        for path in galleries.finish_case(case):
+            say(f"{path}: all maps of {case}")
+    for path in galleries.finish():
+        say(f"{path}: the maps of all cases")
 
 
 def write_explanation(case: str, explanation: Explanation, out: Path, request: Request) -> dict[str, Any]:
     """Write one map, which must be there, and its picture; gives the record, with a verdict if one is wanted."""
     map_ = explanation.map
     assert map_ is not None
-    method = request.method.replace("-", "_")
-    words = [case] if method in WITHOUT_TARGET else [case, explanation.target]
-    words += [method, "counterfactual"] if request.counterfactual else [method]
-    stem = "_".join("".join(c if c.isalnum() or c in ".-_" else "_" for c in word) for word in words)
-    file, picture = out / f"{stem}.nii.gz", out / f"{stem}.png"
+    words = [case] if request.name in WITHOUT_TARGET else [case, explanation.target]
+    words += [request.name, "counterfactual"] if request.counterfactual else [request.name]
+    file, picture = (out / f"{plain_name(words)}.{suffix}" for suffix in ("nii.gz", "png"))
     write_volume(map_, file)
+    features = map_.array.ndim == 4
+    if features:
+        figure = feature_figure(map_, flat=explanation.flat)
+    else:
+        figure = explanation_figure(explanation.scan, map_, flat=explanation.flat, boxed=request.boxes)
     with atomic(picture) as temporary:
-        temporary.write_bytes(encode(explanation_figure(explanation.scan, map_, flat=explanation.flat)))
-    peak = np.unravel_index(int(np.argmax(map_.array)), map_.shape)
+        temporary.write_bytes(encode(figure))
     record: dict[str, Any] = {
         "case": case,
-        "target": None if method in WITHOUT_TARGET else explanation.target,
+        "target": None if request.name in WITHOUT_TARGET else explanation.target,
+        "said": explanation.said,
         "counterfactual": request.counterfactual,
-        "method": method,
+        "method": request.name,
         "layer": request.layer,
+        "region": None if request.region is None else str(request.region),
         "map": str(file),
         "picture": str(picture),
         "lowest": float(map_.array.min()),
         "highest": float(map_.array.max()),
+    }
+    if features:
+        return {**record, "channels": map_.channels}
+    box, axes = box_of_map(map_.array), 2 if explanation.flat else 3
+    peak = np.unravel_index(int(np.argmax(map_.array)), map_.shape)
+    record |= {
         "peak_voxel": [int(index) for index in peak],
         "peak_mm": None if explanation.flat else [round(float(v), 3) for v in (map_.affine @ [*peak, 1])[:3]],
+        "box": None if box is None else [list(ends) for ends in box[:axes]],
     }
+    if request.truth is not None:
+        values = read_mask(request.truth, case, explanation.scan, flat=explanation.flat)
+        spacing = None if explanation.flat else map_.spacing_mm
+        record["localisation"] = localisation(map_.array, evidence_of(values, explanation.value), spacing)
     if request.check and explanation.sample is not None:
         network, x, target = explanation.sample
         (verdict,) = verify(network, x, target=target, method=request.function(), layer=request.layer)
@@ -196,3 +255,11 @@ def write_explanation(case: str, explanation: Explanation, out: Path, request: R
             "measures": verdict.measures,
         }
     return record
+
+
+def _panel(explanation: Explanation, record: dict[str, Any]) -> Panel:
+    assert explanation.map is not None
+    words = [] if explanation.said is None else [f"{explanation.said:.3g}"]
+    if "verdict" in record:
+        words.append("faithful" if record["verdict"]["faithful"] else "not faithful")
+    return panel(explanation.scan, explanation.map, flat=explanation.flat, rank=explanation.said, words=words)

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saccade.data.prepare import Normalise, prepare_image, prepare_labels, resample, scan_view
-from saccade.errors import unknown_name
+from saccade.data.volume import Volume
+from saccade.errors import InputError, unknown_name
+from saccade.explain.masks import read_mask
 from saccade.explain.runs import WITHOUT_TARGET, Explanation, Request, Sample
 from saccade.explain.targets import Target, class_in_region, counterfactual
 from saccade.tasks.segmentation.predictor import SLICES_AT_ONCE, SegmentationPredictor
@@ -21,7 +23,8 @@ class SegmentationExplainer:
     """Explains where a segmentation network found each organ.
 
     The score that is explained is the organ's logit, summed over the voxels that were predicted as that organ
-    (Seg-Grad-CAM): in each window over those that lie in it. Windows are blended as the prediction's are.
+    (Seg-Grad-CAM), or over a region that the user gives: in each window over those that lie in it. Windows are blended
+    as the prediction's are.
 
     Args:
         predictor: A trained network.
@@ -51,16 +54,24 @@ class SegmentationExplainer:
         """A map for each organ of a scan; None for an organ that was not predicted.
 
         Raises:
-            InputError: If the scan cannot be used, or the layer is none.
+            InputError: If the scan, the region or the layer cannot be used.
         """
+        if request.top is not None:
+            raise InputError("explain: --top is for networks that classify; name organs with --target.")
+        if request.name == "feature_maps":
+            raise InputError(
+                "explain: feature_maps are for networks that tell of whole images; those of one that segments are in "
+                "its report."
+            )
         scan = read_channels(case[1])
         labels = self.predictor.segment(scan).labels
         normalise = Normalise(**self.data.intensity.model_dump())
         image, grid = prepare_image(scan, spacing_mm=self.data.spacing_mm, normalise=normalise)
         found = prepare_labels(labels, image.shape[1:], self.predictor.config.classes)
+        asked = None if request.region is None else _region(request.region, case[0], scan, tuple(image.shape[1:]))
         for target in targets:
-            region = found == self._channels[target]
-            if not region.any() and request.method.replace("-", "_") not in WITHOUT_TARGET:
+            region = found == self._channels[target] if asked is None else asked
+            if not region.any() and request.name not in WITHOUT_TARGET:
                 yield Explanation(target, scan, None, None)
                 continue
             windows = _Windows(self.predictor, self._channels[target], request)
@@ -73,7 +84,16 @@ class SegmentationExplainer:
             )
             array = np.zeros(scan.shape, np.float32)
             scan_view(array, grid)[:] = resample(values, grid.canonical_shape, "trilinear")[0].numpy()
-            yield Explanation(target, scan, scan.like(array), windows.sample)
+            value = self.predictor.config.classes[self._channels[target]]
+            yield Explanation(target, scan, scan.like(array), windows.sample, value=value)
+
+
+def _region(path: Path, case: str, scan: Volume, shape: tuple[int, ...]) -> Bool[Tensor, "i j k"]:
+    """A mask on the grid of the prepared scan."""
+    mask = read_mask(path, case, scan) != 0
+    if not mask.any():
+        raise InputError(f"{path}: the region of case {case} must hold at least one voxel, is empty.")
+    return prepare_labels(scan.like(mask.astype(np.uint8)), shape, [0, 1]) > 0
 
 
 def explainer(predictor: SegmentationPredictor) -> SegmentationExplainer:
@@ -86,7 +106,7 @@ class _Windows:
 
     def __init__(self, predictor: SegmentationPredictor, channel: int, request: Request) -> None:
         self.predictor, self.channel, self.request = predictor, channel, request
-        self.method, self.everywhere = request.function(), request.method.replace("-", "_") in WITHOUT_TARGET
+        self.method, self.everywhere = request.function(), request.name in WITHOUT_TARGET
         self.flat = predictor.config.data.patch_size[2] == 1
         self.sample: Sample | None = None
         self._most = -1

@@ -18,6 +18,7 @@ from saccade.networks.sononet import SonoNet
 from saccade.networks.spatial_transformer import Localisation, STNClassifier
 from saccade.networks.strided_attention_unet import StridedAttentionUNet
 from saccade.networks.subject2vec import Subject, Subject2Vec
+from saccade.networks.tomogram_cnn import TomogramCNN
 from saccade.networks.unet import UNet
 from saccade.networks.vgg import VGG
 
@@ -45,6 +46,7 @@ __all__ = [
     "StridedAttentionUNet",
     "Subject",
     "Subject2Vec",
+    "TomogramCNN",
     "UNet",
     "pad_sets",
     "put_between",

@@ -223,6 +223,15 @@ _OWN = (
         "A volume as a set of patches, weighed by attention, that are also made again",
         2_969_269,
     ),
+    System(
+        "tomogram-cnn",
+        "saccade.systems.tomogram_cnn",
+        "classification",
+        "Zhao et al. 2018, arXiv:1806.00102",
+        "densenet",
+        "Four convolutions for particles in subtomograms, which Respond-CAM explains",
+        33_237_559,
+    ),
 )
 SYSTEMS = {system.name: system for system in _OWN}
 

@@ -105,6 +105,23 @@ _ALL = (
         "videos of day and night, 1 if both days have the same moving shape, else 0, in an .npz; needs distant frames",
         cases=1000,
     ),
+    Kind(
+        "tomograms",
+        "saccade.data.synthetic.tomograms",
+        "subtomograms with one of six particles in any orientation, which is the class; NIfTI and a table",
+        (
+            Option("snr", "variance of signal over noise, inf for no noise; default 1", float),
+            Option("voxels", "along each axis; default 28", int),
+        ),
+        120,
+    ),
+    Kind(
+        "planted",
+        "saccade.data.synthetic.planted",
+        "images whose class one of their two objects decides, its place known; PNG or NIfTI and a table",
+        (Option("dims", "2 or 3; default 2", int),),
+        120,
+    ),
 )
 KINDS = {kind.name: kind for kind in _ALL}
 
