@@ -8,11 +8,13 @@ from pathlib import Path
 
 import attention_resnets
 import backbones
+import cam_faithfulness
 import hippocampus
 import homework
 import look_alikes
 import nonlocal_c2d
 import protocols
+import respond_cam
 import sononet
 import stn
 
@@ -25,6 +27,8 @@ STUDIES = {
     "unet": hippocampus.unet,
     "homework-unet-2d": homework.homework_unet_2d,
     "homework-unet-3d": homework.homework_unet_3d,
+    "cam-faithfulness": cam_faithfulness.cam_faithfulness,
+    "respond-cam": respond_cam.respond_cam,
     "nonlocal-c2d": nonlocal_c2d.nonlocal_c2d,
     **attention_resnets.STUDIES,
     **backbones.STUDIES,
