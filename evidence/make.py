@@ -17,6 +17,7 @@ import protocols
 import respond_cam
 import sononet
 import stn
+import subject2vec
 
 STUDIES = {
     "attention-unet": hippocampus.attention_unet,
@@ -34,6 +35,7 @@ STUDIES = {
     **backbones.STUDIES,
     **backbones.DIGIT_STUDIES,
     **stn.STUDIES,
+    "subject2vec": subject2vec.subject2vec,
 }
 NEEDS_DATA = {
     **dict.fromkeys(("attention-unet", "unet"), hippocampus.DATA["source"]),
