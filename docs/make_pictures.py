@@ -18,6 +18,7 @@ import picture_mechanisms
 import picture_nonlocal_c2d
 import picture_report
 import picture_sononet
+import picture_subject2vec
 import picture_tomograms
 import tables
 from matplotlib.cm import ScalarMappable
@@ -183,6 +184,7 @@ def main() -> None:
     picture_sononet.draw_sononet()
     picture_classifiers.draw_classifiers()
     picture_tomograms.draw_tomograms(IMAGES / "tomograms.png")
+    picture_subject2vec.draw_subject2vec(options.demo / "lungs")
     write_shortcuts(options.demo)
     tables.write_tables()
     tables.write_costs()
