@@ -8,6 +8,7 @@ smaller than the paper's. Both networks are trained by the command line: the sys
 
 import argparse
 import copy
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ def train_and_measure(work: Path, ratio: str, name: str, seed: int) -> Result:
         "inference.calibrate": "false",
     }
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    if not (folder / "model.safetensors").is_file():
-        saccade("train", "tomogram-cnn", "--data", train, "--out", folder, "--preset", "tiny", "--folds", 20, *words)
+    shutil.rmtree(folder, ignore_errors=True)  # what was stopped begins anew
+    saccade("train", "tomogram-cnn", "--data", train, "--out", folder, "--preset", "tiny", "--folds", 20, *words)
     predictor = library.load(folder)
     assert isinstance(predictor, ClassificationPredictor)
     cases = find_image_dataset(test).labelled()
