@@ -1,6 +1,8 @@
 """No option is ignored for a classification: each one does something, or is refused in one line."""
 
+import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from image_sets import graded, train
 import saccade
 from saccade.cli.main import app, main
 from saccade.tasks.settings import read_yaml
+from saccade.tasks.weights import weights_digest
 
 pytestmark = pytest.mark.usefixtures("short_check")
 RUN_IS = "is for segmentations, this run is a classification."
@@ -93,6 +96,36 @@ def test_what_label_maps_have_not_is_refused(pairs, tmp_path, capfd) -> None:
     labels = str(pairs / "labels")
     assert main(["evaluate", labels, labels, "--out", str(tmp_path / "m.json"), "--columns", "age"]) == 2
     assert capfd.readouterr().err == f"saccade: evaluate: --columns is for tables of predictions, {labels} is none.\n"
+
+
+def test_prediction(line, classified, animals, tmp_path, capfd) -> None:
+    def said(run: Path, *words: str) -> float:
+        out = tmp_path / "out"
+        command = ["predict", str(run), str(animals / "cat/00.png"), "--out", str(out), *words]
+        assert main(command) == 0
+        return float(next(csv.DictReader((out / "predictions.csv").open()))["p_cat"])
+
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    run = shutil.copytree(classified, tmp_path / "run", ignore=shutil.ignore_patterns("tensorboard"))
+    assert main(["export", str(run), "--format", "onnx"]) == 0
+    plain = said(run)
+    assert said(run, "--backend", "onnx") == pytest.approx(plain, abs=1e-3)
+    made_by = json.loads((tmp_path / "out/predictions.json").read_text("utf-8"))["made_by"]
+    assert made_by.split()[0] != weights_digest(saccade.load(run).network)
+    mirrored = saccade.load(run).with_inference({"mirror_axes": [0, 1]}).predict(animals / "cat/00.png").values["cat"]
+    assert said(run, "--mirror", "0,1") == pytest.approx(mirrored, rel=1e-4)
+    made_by = json.loads((tmp_path / "out/predictions.json").read_text("utf-8"))["made_by"]
+    assert '"mirror_axes":[0,1]' in made_by  # the probabilities of so easy an image hardly differ
+    for words, message in (
+        (["--mirror", "2"], "predict: settings: Value error, mirror_axes and flip_axes must be below 2, got 2."),
+        (["--system", "a:B"], f"{classified}: is a run of resnet, cannot be opened as a:B."),
+        (["--device", "abacus"], "device: must be cpu, cuda, mps, xpu, with a number behind a colon, got 'abacus'."),
+    ):
+        command, out = line("predict")
+        capfd.readouterr()
+        assert main([*command, *words]) == 2
+        assert capfd.readouterr().err == f"saccade: {message}\n"
+        assert not out.exists()
 
 
 def test_evaluation(line, tmp_path, capfd) -> None:

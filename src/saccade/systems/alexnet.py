@@ -38,7 +38,7 @@ def plan_network(data: Mapping[str, Any], network: Mapping[str, Any]) -> dict[st
     """Dimensions and stem that fit the images; volumes get no hidden layers, whose weights would fill the memory."""
     size = tuple(data["size"])
     planned = {"spatial_dims": len(size), "stem": "small" if min(size) < SMALL else "imagenet", **network}
-    return planned if len(size) == 2 else {**planned, "hidden": None}
+    return planned if len(size) == 2 else {"hidden": None, **planned}
 
 
 def network(settings: Network) -> nn.Module:

@@ -42,7 +42,7 @@ def plan_network(data: Mapping[str, Any], network: Mapping[str, Any]) -> dict[st
     if not {"channels", "convolutions"} & set(network):
         blocks = min(5, min(size).bit_length() - 1)
         planned |= {"channels": (64, 128, 256, 512, 512)[:blocks], "convolutions": (2, 2, 3, 3, 3)[:blocks]}
-    return planned if len(size) == 2 else {**planned, "hidden": None}
+    return planned if len(size) == 2 else {"hidden": None, **planned}
 
 
 def network(settings: Network) -> nn.Module:

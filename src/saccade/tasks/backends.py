@@ -91,13 +91,17 @@ def exported_network(out: Path, weights: Path, backend: str) -> nn.Module:
         raise InputError(f"{weights}: there is no such file. Restore it, or train again.")
     if not path.is_file() or not (out / ABOUT).is_file():
         raise InputError(f"{path}: there is no such file. {again}")
-    if read_json(out / ABOUT).get(backend, {}).get("weights_sha256") != file_hash(weights):
+    digest = file_hash(weights)
+    if read_json(out / ABOUT).get(backend, {}).get("weights_sha256") != digest:
         raise InputError(f"{path}: was made from other weights than the run has now. {again}")
     try:
-        return OnnxNetwork(path) if backend == "onnx" else OpenVinoNetwork(path)
+        network = OnnxNetwork(path) if backend == "onnx" else OpenVinoNetwork(path)
     except Exception as error:  # neither tool has an error of its own for a damaged file
         reason = str(error).strip().split("\n")[0][:120]
         raise InputError(f"{path}: cannot be read by {backend} ({reason}). {again}") from None
+    # it has no weights of its own that its results could be known by
+    network.register_buffer("weights_sha256", torch.tensor([*bytes.fromhex(digest)], dtype=torch.uint8))
+    return network
 
 
 class OnnxNetwork(nn.Module):
@@ -115,7 +119,7 @@ class OnnxNetwork(nn.Module):
         options.intra_op_num_threads = torch.get_num_threads()
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b k *space"]:
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b k *grid"]:
         (scores,) = self.session.run(None, {self.session.get_inputs()[0].name: _array(x)})
         return torch.from_numpy(scores)
 
@@ -134,7 +138,7 @@ class OpenVinoNetwork(nn.Module):
         settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
         self.compiled = openvino.Core().compile_model(path, "CPU", settings)
 
-    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b k *space"]:
+    def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b k *grid"]:
         # the compiled network uses its output's memory again at the next call
         return torch.from_numpy(self.compiled(_array(x))[0].copy())
 

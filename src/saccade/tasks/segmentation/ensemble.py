@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saccade.errors import InputError
+from saccade.tasks.members import check_members
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
 
 # What must be the same, in words, and the entry of `config.data` that says it.
@@ -31,17 +31,7 @@ def ensemble_of(predictors: Sequence[SegmentationPredictor]) -> "EnsemblePredict
     Raises:
         InputError: If there is none, or one differs from the first; the line says in what.
     """
-    if not predictors:
-        raise InputError("ensemble: must have at least one member, got none.")
-    first = predictors[0].config.data
-    for number, member in enumerate(predictors[1:], start=2):
-        for what, entry in _SHARED.items():
-            wanted, found = getattr(first, entry), getattr(member.config.data, entry)
-            if found != wanted:
-                raise InputError(
-                    f"ensemble: all members must have the same {what}; member 1 has {_shown(wanted)}, "
-                    f"member {number} {_shown(found)}. Train them with the same data.{entry}."
-                )
+    check_members([predictor.config.data for predictor in predictors], _SHARED)
     return EnsemblePredictor(predictors)
 
 
@@ -82,7 +72,3 @@ class EnsemblePredictor(SegmentationPredictor):
     def _probabilities(self, scores: Float[Tensor, "k a b d"]) -> Float[Tensor, "k a b d"]:
         """Blended probabilities are probabilities, up to rounding."""
         return scores / scores.sum(0)
-
-
-def _shown(value: object) -> str:
-    return "{" + ", ".join(f"{k}: {v}" for k, v in value.items()) + "}" if isinstance(value, Mapping) else str(value)

@@ -13,7 +13,7 @@ from pydantic import Field
 from saccade.data.labels import write_label_descriptions
 from saccade.data.volume import Volume, write_volume
 from saccade.errors import InputError
-from saccade.files import atomic, read_json, write_json
+from saccade.files import atomic, is_within, read_json, write_json
 from saccade.tasks.claims import Claims
 from saccade.tasks.segmentation.cleanup import CleanUp
 from saccade.tasks.segmentation.ensemble import EnsemblePredictor
@@ -121,7 +121,7 @@ class ResultFolder:
         labels = self.labels(case)
         for name in () if record is None else record.files:
             path = self.out / name
-            inside = path.resolve().is_relative_to(self.out.resolve())  # a record is a file that anybody may edit
+            inside = is_within(path, self.out)  # a record is a file that anybody may edit
             if (
                 inside
                 and name not in but

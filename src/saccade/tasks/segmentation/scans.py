@@ -9,6 +9,7 @@ import numpy as np
 from saccade.data.layouts import find_dataset
 from saccade.data.volume import Volume, is_volume_file, read_volume, strip_suffix
 from saccade.errors import InputError
+from saccade.files import is_within
 
 Scan = tuple[str, tuple[Path, ...]]
 
@@ -35,7 +36,7 @@ def find_scans(inputs: Sequence[Path], *, apart_from: Path | None = None) -> lis
             scans.append((strip_suffix(path), (path,)))
         elif _holds_volumes(path, apart_from):
             cases = find_dataset(path).cases
-            scans += [(case.id, case.images) for case in cases if not _within(case.images[0], apart_from)]
+            scans += [(case.id, case.images) for case in cases if not is_within(case.images[0], apart_from)]
         else:
             scans.append((path.resolve().name, (path,)))
     names = [name for name, _ in scans]
@@ -82,7 +83,7 @@ def scan_state(paths: Sequence[Path], *, apart_from: Path | None = None) -> str:
     for path in paths:
         if path.is_dir():
             visible = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-            own = (file for file in visible if not _within(file, apart_from))
+            own = (file for file in visible if not is_within(file, apart_from))
             files += sorted((file.relative_to(path).as_posix(), file) for file in own)
         else:
             files.append((path.name, path))
@@ -91,8 +92,6 @@ def scan_state(paths: Sequence[Path], *, apart_from: Path | None = None) -> str:
 
 
 def _holds_volumes(folder: Path, apart_from: Path | None) -> bool:
-    return any(is_volume_file(path) and path.is_file() and not _within(path, apart_from) for path in folder.rglob("*"))
-
-
-def _within(path: Path, folder: Path | None) -> bool:
-    return folder is not None and path.resolve().is_relative_to(folder.resolve())
+    return any(
+        is_volume_file(path) and path.is_file() and not is_within(path, apart_from) for path in folder.rglob("*")
+    )
