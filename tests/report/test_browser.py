@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from saccade.report import write_report
+from saccade.report.illustration import Illustration
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip install saccade[dev])")
 from browsing import (  # noqa: E402
@@ -365,3 +366,41 @@ def test_the_policy_would_stop_it(view, attempt, directive):
     assert stopped.startswith(directive)
     assert view.execute_script("return window.hacked") is None
     assert complaints(view) != []  # the browser says so, too
+
+
+@pytest.fixture(scope="module")
+def illustrated(classified, tmp_path_factory) -> Path:
+    """A classification whose system draws a rectangle on half of a picture, and moves it."""
+    run = shutil.copytree(classified, tmp_path_factory.mktemp("illustrated") / "run")
+    rectangle = '<rect x="5" y="2" width="5" height="3"><animate attributeName="y" values="2;3" dur="1s"/></rect>'
+
+    def illustrate(network, x):
+        return [Illustration("where it looked", np.full((8, 10), 99, np.uint8), rectangle)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("saccade.systems.resnet.illustrate", illustrate, raising=False)
+        return write_report(run)
+
+
+def places_in_svg(browser, seconds: float) -> list[float]:
+    """Left, top, width and height of the first rectangle at a time, as parts of its illustration."""
+    start = "const svg = document.querySelector('.illustrations svg'); svg.pauseAnimations();"
+    browser.execute_script(f"{start} svg.setCurrentTime({seconds})")
+    settle(browser)
+    return browser.execute_script(
+        """const svg = document.querySelector(".illustrations svg"), all = svg.getBoundingClientRect();
+        const own = svg.querySelector("rect").getBoundingClientRect();
+        return [(own.x - all.x) / all.width, (own.y - all.y) / all.height,
+                own.width / all.width, own.height / all.height]"""
+    )
+
+
+def test_an_illustration_lies_on_its_picture_and_moves(browser, illustrated):
+    browser.get_log("browser")
+    browser.get(illustrated.as_uri())
+    inside = [places_in_svg(browser, seconds) for seconds in (0, 0.5)]
+    assert inside[0] == pytest.approx([0.5, 2 / 8, 0.5, 3 / 8], abs=0.02)
+    assert inside[1] == pytest.approx([0.5, 2.5 / 8, 0.5, 3 / 8], abs=0.02)
+    size = find(browser, ".illustrations image").rect
+    assert [size["width"], size["height"]] == pytest.approx([224, 179], abs=1)
+    assert complaints(browser) == []  # the page's policy has nothing against it

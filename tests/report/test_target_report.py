@@ -1,13 +1,18 @@
 """The page of a classification or regression: complete in itself, worst errors first, everything escaped."""
 
+import base64
+import io
 import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 from image_sets import graded, picture, save, train
+from PIL import Image
 
 from saccade.cli.main import main
+from saccade.report.illustration import Illustration
 from saccade.report.target_report import draw_result
 
 pytestmark = pytest.mark.usefixtures("short_check")
@@ -83,3 +88,42 @@ def test_curves_lie_where_their_numbers_say() -> None:
     # a chart of 380 x 220 with 46, 10, 10 and 34 around the field of 324 x 176
     assert roc.lines[0].points == [(46, 186), (46, 98), (370, 10)]
     assert calibration.lines[0].points == [(208, 142)]
+
+
+OVERLAY = '<rect x="1" y="2" width="3" height="4"><animate attributeName="x" values="1;5" dur="1s"/></rect>'
+
+
+def test_how_the_network_decided_is_on_the_card(classified, tmp_path, monkeypatch) -> None:
+    run = shutil.copytree(classified, tmp_path / "run")
+    seen = []
+
+    def illustrate(network, x) -> list[Illustration]:
+        seen.append(network(x).shape)
+        grey = np.full((6, 10), 77, np.uint8)
+        wide = np.zeros((100, 1000, 3), np.uint8)
+        return [Illustration("<b>first</b>", grey, OVERLAY), Illustration("second", wide)]
+
+    monkeypatch.setattr("saccade.systems.resnet.illustrate", illustrate, raising=False)
+    page = page_of(run)
+    cards = page.count("<figcaption><b>")
+    assert seen == [(1, 2)] * cards  # each image by itself
+    assert page.count(f"{OVERLAY}</svg><br>&lt;b&gt;first&lt;/b&gt;</div>") == cards
+    assert page.count('<svg viewBox="0 0 10 6" width="224" height="134"') == cards
+    assert page.count('<svg viewBox="0 0 1000 100" width="224" height="22"') == cards
+    sources = re.findall(r'<image href="data:image/png;base64,([^"]+)"', page)
+    sizes = [Image.open(io.BytesIO(base64.b64decode(source))).size for source in sources[:2]]
+    assert sizes == [(10, 6), (448, 45)]  # as it is, and no finer than a screen shows it
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    assert "<script" not in page
+
+
+def test_an_illustration_that_fails_is_named_once_and_the_page_is_there(classified, tmp_path, monkeypatch) -> None:
+    def illustrate(network, x) -> list[Illustration]:
+        raise KeyError("<no map>")
+
+    monkeypatch.setattr("saccade.systems.resnet.illustrate", illustrate, raising=False)
+    run = shutil.copytree(classified, tmp_path / "run")
+    page = page_of(run)
+    assert page.count("How the network decided: KeyError: &#39;&lt;no map&gt;&#39;") == 1
+    assert 'class="illustrations"' not in page
+    assert page.count('src="data:image/jpeg;base64,') == page.count("<figcaption><b>")

@@ -1,25 +1,51 @@
-"""Held-out images as the network saw them, the worst errors first, with where its attention lay."""
+"""Held-out images as the network saw them, the worst errors first, with where its attention lay and how it decided."""
 
 import base64
 import io
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image as Pillow
 
 from saccade.errors import InputError, SaccadeError
 from saccade.report.gather import as_mapping
+from saccade.report.illustration import Illustration
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from saccade.data.classification.case import Case
     from saccade.tasks.classification.predictor import ClassificationPredictor
 
 SMALLEST, LARGEST = 96, 224  # pixels of a picture's longer side
+FINEST = 2 * LARGEST  # pixels kept of an illustration's longer side, for fine screens
 NAMED = 3  # probabilities that are written out
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An illustration as the page has it.
+
+    Attributes:
+        title: What it shows.
+        source: The picture as a data URI.
+        columns, rows: The extent of the overlay's coordinates.
+        width, height: On the page, in its pixels.
+        overlay: SVG elements.
+    """
+
+    title: str
+    source: str
+    columns: int
+    rows: int
+    width: int
+    height: int
+    overlay: Markup
 
 
 @dataclass(frozen=True)
@@ -33,6 +59,7 @@ class Card:
         truth, said: In words.
         loss: Its error.
         wrong: Whether the class is another one than was said.
+        illustrations: How the network decided, where its system can show that.
     """
 
     case: str
@@ -42,6 +69,7 @@ class Card:
     said: str
     loss: float
     wrong: bool
+    illustrations: Sequence[Shown] = field(default=())
 
 
 def draw_gallery(
@@ -59,19 +87,26 @@ def draw_gallery(
     scores = as_mapping(result.get("cases"))
     worst = sorted(scores, key=lambda id: (-(scores[id]["loss"] or 0.0), id))[:shown]
     predictor, known = _open(run, config, notices) if worst else (None, {})
+    illustrate = _illustrator(config) if predictor is not None else None
     cards, gone = [], []
     for id in worst:
         score = scores[id]
         source = attention = ""
+        illustrations: list[Shown] = []
         if predictor is not None and id in known:
             try:
-                source, attention = _draw(predictor, known[id])
+                image = predictor.prepared(known[id].source)
             except (InputError, OSError):
                 gone.append(id)
+            else:
+                source, attention = _draw(predictor, image)
+                if illustrate is not None:
+                    illustrations = _illustrated(illustrate, predictor, image, notices)
         elif predictor is not None:
             gone.append(id)
         truth, said = _words(score)
-        cards.append(Card(id, source, attention, truth, said, float(score["loss"]), score.get("correct") is False))
+        wrong = score.get("correct") is False
+        cards.append(Card(id, source, attention, truth, said, float(score["loss"]), wrong, illustrations))
     if gone:
         more = f" and {len(gone) - 5} more" if len(gone) > 5 else ""
         notices.append(f"The image is not to be found or read for: {', '.join(gone[:5])}{more}.")
@@ -98,14 +133,49 @@ def _open(
     return predictor, {case.id: case for case in dataset.cases}
 
 
-def _draw(predictor: "ClassificationPredictor", case: "Case") -> tuple[str, str]:
+def _illustrator(config: Mapping[str, Any]) -> "Callable[[nn.Module, Tensor], Sequence[Illustration]] | None":
+    """What the system shows of its decisions, if it can."""
+    from saccade.systems import find_implementation
+
+    found = find_implementation(str(config["system"]), as_mapping(config.get("network")), "classification")
+    return getattr(found, "illustrate", None)
+
+
+def _illustrated(
+    illustrate: "Callable[[nn.Module, Tensor], Sequence[Illustration]]",
+    predictor: "ClassificationPredictor",
+    image: "Tensor",
+    notices: list[str],
+) -> list[Shown]:
+    """The illustrations of an image; what a system cannot do is noted once."""
+    try:
+        return [_shown(one) for one in illustrate(predictor.network, image[None].to(predictor.device))]
+    except Exception as error:  # whatever a stranger's module raises
+        notice = f"How the network decided: {type(error).__name__}: {error}"
+        if notice not in notices:
+            notices.append(notice)
+        return []
+
+
+def _shown(one: Illustration) -> Shown:
+    rows, columns = one.picture.shape[:2]
+    longer = max(rows, columns)
+    made = Pillow.fromarray(one.picture)
+    if longer > FINEST:
+        made = made.resize(_scaled(columns, rows, FINEST / longer), Pillow.Resampling.LANCZOS)
+    content = io.BytesIO()
+    made.save(content, "PNG")
+    width, height = _scaled(columns, rows, LARGEST / longer)
+    return Shown(one.title, _data_uri(content, "png"), columns, rows, width, height, Markup(one.overlay))
+
+
+def _draw(predictor: "ClassificationPredictor", image: "Tensor") -> tuple[str, str]:
     """An image as the network takes it, of a volume its middle slice, and the same under the last spatial map."""
     import torch
 
     from saccade.attention.tap import record
     from saccade.explain.render import map_scale, overlay
 
-    image = predictor.prepared(case.source)
     with torch.inference_mode(), record(predictor.network) as maps:
         predictor.network(image[None].to(predictor.device))
     grey = _grey(image.numpy())
@@ -143,12 +213,20 @@ def _windowed(values: np.ndarray) -> np.ndarray:
 def _uri(picture: np.ndarray) -> str:
     made = Pillow.fromarray((picture * 255).round().astype(np.uint8))
     longer = max(made.size)
-    factor = max(1, math.ceil(SMALLEST / longer)) if longer < SMALLEST else min(1.0, LARGEST / longer)
-    size = tuple(max(1, round(side * factor)) for side in made.size)
-    made = made.resize((size[0], size[1]), Pillow.Resampling.NEAREST if factor > 1 else Pillow.Resampling.LANCZOS)
+    factor = float(math.ceil(SMALLEST / longer)) if longer < SMALLEST else min(1.0, LARGEST / longer)
+    way = Pillow.Resampling.NEAREST if factor > 1 else Pillow.Resampling.LANCZOS
+    made = made.resize(_scaled(*made.size, factor), way)
     content = io.BytesIO()
     made.save(content, "JPEG", quality=88)
-    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+    return _data_uri(content, "jpeg")
+
+
+def _scaled(columns: int, rows: int, factor: float) -> tuple[int, int]:
+    return max(1, round(columns * factor)), max(1, round(rows * factor))
+
+
+def _data_uri(content: io.BytesIO, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
 
 
 def _words(score: Mapping[str, Any]) -> tuple[str, str]:
