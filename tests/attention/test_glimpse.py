@@ -174,3 +174,15 @@ def test_rewards_teach_the_policy_where_to_look():
         (-(reward - reward.mean()) * logs).mean().backward()
         optimiser.step()
     assert (policy.mean(state[:1]) - goal).abs().max() < 0.15
+
+
+@pytest.mark.parametrize(("dims", "soft"), EACH)
+def test_boxes_are_what_the_patches_show(dims, soft):
+    sensor = GlimpseSensor(2, scales=3, spatial_dims=dims, differentiable=soft)
+    x = torch.randn(3, 1, *SPACES[dims])
+    whole = torch.randint(-2, 3, (3, dims)) / 4  # quarters of half a side are whole pixels: both kinds cut alike
+    for (low, high), sides in zip(sensor.boxes(whole, x.shape[2:]), sensor.sides, strict=True):
+        patches = sensor.patch(x, whole, sides)
+        for item in range(3):
+            inside = tuple(slice(int(a), int(b)) for a, b in zip(low[item], high[item], strict=True))
+            torch.testing.assert_close(x[(item, 0, *inside)], patches[item, 0])

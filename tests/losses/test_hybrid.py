@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from saccade.losses import hybrid_loss
+from saccade.losses.hybrid import decision_loss
 
 
 @pytest.mark.parametrize("weight", [1.0, 0.01])
@@ -28,3 +29,11 @@ def test_the_policy_is_not_taught_by_the_baseline_nor_the_baseline_by_the_policy
 def test_a_single_glimpse_leaves_the_classes():
     scores, target, none = torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), torch.zeros(4, 0)
     torch.testing.assert_close(hybrid_loss(scores, target, none, none), F.cross_entropy(scores, target))
+
+
+def test_decisions_are_judged_by_any_reward():
+    logs, expected = torch.tensor([[-1.0, -2.0], [-3.0, -4.0]]), torch.tensor([[0.5, 0.25], [0.5, 1.0]])
+    # rewards 2 and -1: advantages 1.5, 1.75 and -1.5, -2: sums -1.5 - 3.5 = -5 and 4.5 + 8 = 12.5, mean 3.75, turned;
+    # squares 2.25, 3.0625, 2.25, 4: mean 2.890625
+    judged = decision_loss(torch.tensor([2.0, -1.0]), logs, expected, reward_weight=0.5)
+    torch.testing.assert_close(judged, torch.tensor(-0.5 * 3.75 + 2.890625))

@@ -72,7 +72,12 @@ class GlimpseSensor(nn.Module):
     def forward(self, x: Float[Tensor, "b c *space"], location: Float[Tensor, "b d"]) -> Float[Tensor, "b kc *size"]:
         """All patches, the finest first, side by side as channels."""
         location = self.map(location, grid=x.shape[2:])
-        return torch.cat([average(self.patch(x, location, sides), self.size) for sides in self.sides], 1)
+        if self.differentiable:
+            patches = [self.patch(x, location, sides) for sides in self.sides]
+        else:  # on whole pixels the finer patches are parts of the widest, which is cut once
+            widest = self.patch(x, location, self.sides[-1])
+            patches = [_middle(widest, sides) for sides in self.sides]
+        return torch.cat([average(patch, self.size) for patch in patches], 1)
 
     def patch(
         self, x: Float[Tensor, "b c *space"], location: Float[Tensor, "b d"], sides: Sequence[int]
@@ -86,17 +91,37 @@ class GlimpseSensor(nn.Module):
         # Whole pixels need more digits than half precision has.
         location = location.float() if location.dtype in (torch.bfloat16, torch.float16) else location
         for axis, side in enumerate(sides, start=2):
-            # The order of these products is the published one: near a pixel's edge the last bit decides.
-            centre = 0.5 * ((location[:, x.ndim - 1 - axis] + 1.0) * x.shape[axis])
+            start = self._start(location[:, x.ndim - 1 - axis], x.shape[axis], side)
             if self.differentiable:
-                start = centre - side / 2
                 whole = start.detach().floor()
                 x = self._cut(x, axis, whole.long(), side + 1)
                 part = (start - whole).to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
                 x = torch.lerp(x.narrow(axis, 0, side), x.narrow(axis, 1, side), part)
             else:
-                x = self._cut(x, axis, centre.detach().floor().long() - side // 2, side)
+                x = self._cut(x, axis, start.long(), side)
         return x
+
+    def boxes(
+        self, location: Float[Tensor, "b d"], grid: Sequence[int]
+    ) -> list[tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]]:
+        """Where on an image of this size each patch begins and ends, in pixels along its axes, the finest patch first.
+
+        Args:
+            location: As for `forward`.
+            grid: Size of the image; patches may reach beyond it.
+        """
+        along = list(zip(location.flip(1).unbind(1), grid, strict=True))
+        found = []
+        for sides in self.sides:
+            first = torch.stack([self._start(*place, side) for place, side in zip(along, sides, strict=True)], 1)
+            found.append((first, first + first.new_tensor(sides)))
+        return found
+
+    def _start(self, along: Float[Tensor, "b"], pixels: int, side: int) -> Float[Tensor, "b"]:
+        """Where a patch of this side begins along an axis of so many pixels."""
+        # The order of these products is the published one: near a pixel's edge the last bit decides.
+        centre = 0.5 * ((along + 1.0) * pixels)
+        return centre - side / 2 if self.differentiable else centre.detach().floor() - side // 2
 
     def _cut(self, x: Tensor, axis: int, start: Int[Tensor, "b"], count: int) -> Tensor:
         """``count`` pixels along an axis from another start for every item."""
@@ -108,6 +133,13 @@ class GlimpseSensor(nn.Module):
         if self.padding == "border":
             return y
         return y.masked_fill(((index < 0) | (index >= n)).reshape(shape), 0.0)
+
+
+def _middle(x: Float[Tensor, "b c *space"], sides: Sequence[int]) -> Float[Tensor, "b c *sides"]:
+    """The patch of these sides in the middle of a wider one, where `GlimpseSensor.patch` would cut it."""
+    for axis, side in enumerate(sides, start=2):
+        x = x.narrow(axis, x.shape[axis] // 2 - side // 2, side)
+    return x
 
 
 def average(x: Float[Tensor, "b c *space"], size: Sequence[int]) -> Float[Tensor, "b c *size"]:

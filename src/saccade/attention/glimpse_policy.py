@@ -4,6 +4,7 @@ Mnih et al., 2014, https://arxiv.org/abs/1406.6247, section 3.
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,26 @@ from torch import Tensor, nn
 from saccade.attention.tap import Tap
 from saccade.errors import InputError
 from saccade.layers.dimensions import check_spatial_dims
+
+Chance = torch.Generator | Sequence[torch.Generator] | None
+
+
+def draw(
+    kind: Callable[..., Tensor], like: Float[Tensor, "b *n"], channels: int, generator: Chance
+) -> Float[Tensor, "b channels"]:
+    """``torch.rand`` or ``torch.randn``, for a batch at once or of each item's own generator.
+
+    Args:
+        kind: Which of them.
+        like: Tells batch size, type and device.
+        channels: Numbers of an item.
+        generator: Of all draws, or one for each item, so that they do not depend on who else is in the batch; PyTorch's
+            own when None.
+    """
+    about = {"dtype": like.dtype, "device": like.device}
+    if isinstance(generator, Sequence):
+        return torch.stack([kind(channels, generator=each, **about) for each in generator])
+    return kind(len(like), channels, generator=generator, **about)
 
 
 class LocationPolicy(nn.Module):
@@ -55,19 +76,19 @@ class LocationPolicy(nn.Module):
         return torch.tanh(self.out(torch.relu(self.hidden(state.detach()))))
 
     def forward(
-        self, state: Float[Tensor, "b c"], *, generator: torch.Generator | None = None
+        self, state: Float[Tensor, "b c"], *, generator: Chance = None
     ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b"]]:
         """Draw a location.
 
         Args:
             state: The network's state.
-            generator: Of the draw; PyTorch's own when left out.
+            generator: Of the draw, or one for each item; PyTorch's own when left out.
 
         Returns:
             The location, and the logarithm of its density.
         """
         mean = self.aim(self.mean(state))
-        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        noise = draw(torch.randn, mean, mean.shape[1], generator)
         drawn = (mean + self.std * noise).detach()
         logs = -((drawn - mean) ** 2) / (2 * self.std**2) - math.log(self.std) - 0.5 * math.log(2 * math.pi)
         return self.map(drawn.clamp(-1, 1)), logs.sum(1)

@@ -5,6 +5,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -58,25 +59,15 @@ def draw_glimpses(
 def _patches(
     locations: np.ndarray, scene: Scene, grid: Sequence[int], sensor: Any
 ) -> list[list[tuple[np.ndarray, np.ndarray]]]:
-    """For each step the lower and the upper corner of every patch, in pixels of the picture.
-
-    The rule is the sensor's: whole pixels, unless it is differentiable.
-    """
+    """For each step the lower and the upper corner of every patch, in pixels of the picture."""
     if len(sensor.size) != len(grid):
         raise InputError(f"draw: module must be a sensor of {len(grid)} axes, got one of {len(sensor.size)}.")
-    # Near a pixel's edge the last bit decides: rounded as the sensor does, in its precision and its order.
+    # Near a pixel's edge the last bit decides: rounded as the sensor does, in its precision.
     single = locations.astype(np.float32)
-    exact = single if np.array_equal(single, locations) else locations
-    n = np.array(grid, dtype=exact.dtype)
-    factor = np.array(scene.shape) / n
-    found = []
-    for centre in 0.5 * ((exact[:, ::-1] + 1) * n):
-        boxes = []
-        for sides in map(np.array, sensor.sides):
-            start = centre - sides / 2 if sensor.differentiable else np.floor(centre) - sides // 2
-            boxes.append((start * factor, (start + sides) * factor))
-        found.append(boxes)
-    return found
+    exact = torch.from_numpy(single if np.array_equal(single, locations) else locations)
+    factor = np.array(scene.shape) / np.array(grid)
+    by_patch = [[corner.numpy() * factor for corner in box] for box in sensor.boxes(exact, grid)]
+    return [[(low[step], high[step]) for low, high in by_patch] for step in range(len(locations))]
 
 
 def draw_sampling_grid(grid: Float[np.ndarray, "*size d"], scene: Scene, align_corners: bool) -> Figure:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saccade.attention.glimpse import GlimpseSensor
-from saccade.attention.glimpse_policy import LocationPolicy
+from saccade.attention.glimpse_policy import Chance, LocationPolicy, draw
 from saccade.errors import InputError
 from saccade.networks.checks import refuse_below_one
 
@@ -133,19 +133,18 @@ class RecurrentAttentionModel(nn.Module):
         self.baseline = nn.Linear(hidden, 1)
         self.classify = nn.Linear(hidden, out_channels)
 
-    def look(self, x: Float[Tensor, "b c *space"], *, generator: torch.Generator | None = None) -> Looks:
+    def look(self, x: Float[Tensor, "b c *space"], *, generator: Chance = None) -> Looks:
         """A pass with locations drawn at random, the first one evenly from the whole image.
 
         Args:
             x: Images.
-            generator: Of all draws; PyTorch's own when left out.
+            generator: Of all draws, or one for each image; PyTorch's own when left out.
         """
-        shape = len(x), self.spatial_dims
-        first = 2 * torch.rand(shape, generator=generator, dtype=x.dtype, device=x.device) - 1
+        first = 2 * draw(torch.rand, x, self.spatial_dims, generator) - 1
         return self._pass(x, first, generator, drawn=True)
 
     def forward(
-        self, x: Float[Tensor, "b c *space"], *, samples: int = 0, generator: torch.Generator | None = None
+        self, x: Float[Tensor, "b c *space"], *, samples: int = 0, generator: Chance = None
     ) -> Float[Tensor, "b classes"]:
         """Logarithms of the class probabilities.
 
@@ -153,7 +152,7 @@ class RecurrentAttentionModel(nn.Module):
             x: Images.
             samples: Passes over which probabilities are averaged, the paper's M; 0 (default) for one pass without
                 chance. While training there is one pass with chance, whatever is asked for.
-            generator: Of all draws; PyTorch's own when left out.
+            generator: Of all draws, or one for each image; PyTorch's own when left out.
 
         Raises:
             InputError: If ``samples`` is below 0.
@@ -167,7 +166,7 @@ class RecurrentAttentionModel(nn.Module):
         found = [self.look(x, generator=generator).scores.log_softmax(1) for _ in range(passes)]
         return torch.stack(found).logsumexp(0) - log(passes)
 
-    def _pass(self, x: Tensor, location: Tensor, generator: torch.Generator | None, *, drawn: bool) -> Looks:
+    def _pass(self, x: Tensor, location: Tensor, generator: Chance, *, drawn: bool) -> Looks:
         state = x.new_zeros(len(x), self.core.from_state.in_features)
         locations, logs, baselines = [location], [], []
         for step in range(self.glimpses):

@@ -179,6 +179,15 @@ _OWN = (
         7_978_856,
     ),
     System(
+        "ram",
+        "saccade.systems.ram",
+        "classification",
+        "Mnih et al. 2014, arXiv:1406.6247",
+        "ram with random locations (network.locations=random)",
+        "Recurrent network that sees a few glimpses and learns by reward where to look next",
+        209_677,
+    ),
+    System(
         "learn-to-pay-attention",
         "saccade.systems.learn_to_pay_attention",
         "classification",
