@@ -16,6 +16,7 @@ import picture_explain
 import picture_foundations
 import picture_mechanisms
 import picture_nonlocal_c2d
+import picture_ram
 import picture_report
 import picture_sononet
 import picture_subject2vec
@@ -180,11 +181,13 @@ def main() -> None:
     picture_foundations.draw_all(IMAGES)
     picture_mechanisms.draw_mechanisms()
     picture_explain.draw_explaining(IMAGES / "explaining.png")
+    picture_ram.draw_ram()
     picture_nonlocal_c2d.draw_nonlocal_c2d(IMAGES / "nonlocal-c2d.png")
-    picture_sononet.draw_sononet()
+    picture_ram.draw_ram()
     picture_classifiers.draw_classifiers()
-    picture_tomograms.draw_tomograms(IMAGES / "tomograms.png")
+    picture_sononet.draw_sononet()
     picture_subject2vec.draw_subject2vec(options.demo / "lungs")
+    picture_tomograms.draw_tomograms(IMAGES / "tomograms.png")
     write_shortcuts(options.demo)
     tables.write_tables()
     tables.write_costs()

@@ -14,6 +14,7 @@ import homework
 import look_alikes
 import nonlocal_c2d
 import protocols
+import ram
 import respond_cam
 import sononet
 import stn
@@ -23,14 +24,15 @@ STUDIES = {
     "attention-unet": hippocampus.attention_unet,
     "attention-unet-look-alikes": look_alikes.attention_unet,
     "attention-unet-protocols": protocols.attention_unet,
+    "ram": ram.ram,
     "ag-sononet": sononet.ag_sononet,
     "sononet": sononet.sononet,
     "unet": hippocampus.unet,
     "homework-unet-2d": homework.homework_unet_2d,
     "homework-unet-3d": homework.homework_unet_3d,
+    "nonlocal-c2d": nonlocal_c2d.nonlocal_c2d,
     "cam-faithfulness": cam_faithfulness.cam_faithfulness,
     "respond-cam": respond_cam.respond_cam,
-    "nonlocal-c2d": nonlocal_c2d.nonlocal_c2d,
     **attention_resnets.STUDIES,
     **backbones.STUDIES,
     **backbones.DIGIT_STUDIES,
@@ -40,6 +42,7 @@ STUDIES = {
 NEEDS_DATA = {
     **dict.fromkeys(("attention-unet", "unet"), hippocampus.DATA["source"]),
     **dict.fromkeys(attention_resnets.STUDIES, attention_resnets.SOURCE),
+    "ram": ram.SOURCE,
     **dict.fromkeys(backbones.STUDIES, backbones.SOURCE),
 }
 

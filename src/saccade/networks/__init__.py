@@ -14,8 +14,10 @@ from saccade.networks.non_local_unet import NonLocalUNet
 from saccade.networks.patch_sets import PatchGrid, pad_sets
 from saccade.networks.recurrent_attention import Looks, RecurrentAttentionModel
 from saccade.networks.resnet import ResNet
+from saccade.networks.retinanet import RetinaNet
 from saccade.networks.sononet import SonoNet
 from saccade.networks.spatial_transformer import Localisation, STNClassifier
+from saccade.networks.ssd import SSD
 from saccade.networks.strided_attention_unet import StridedAttentionUNet
 from saccade.networks.subject2vec import Subject, Subject2Vec
 from saccade.networks.tomogram_cnn import TomogramCNN
@@ -23,6 +25,7 @@ from saccade.networks.unet import UNet
 from saccade.networks.vgg import VGG
 
 __all__ = [
+    "SSD",
     "VGG",
     "AGSonoNet",
     "AlexNet",
@@ -41,6 +44,7 @@ __all__ = [
     "PatchGrid",
     "RecurrentAttentionModel",
     "ResNet",
+    "RetinaNet",
     "STNClassifier",
     "SonoNet",
     "StridedAttentionUNet",

@@ -87,6 +87,23 @@ _ALL = (
         cases=1000,
     ),
     Kind(
+        "tomograms",
+        "saccade.data.synthetic.tomograms",
+        "subtomograms with one of six particles in any orientation, which is the class; NIfTI and a table",
+        (
+            Option("snr", "variance of signal over noise, inf for no noise; default 1", float),
+            Option("voxels", "along each axis; default 28", int),
+        ),
+        120,
+    ),
+    Kind(
+        "planted",
+        "saccade.data.synthetic.planted",
+        "images whose class one of their two objects decides, its place known; PNG or NIfTI and a table",
+        (Option("dims", "2 or 3; default 2", int),),
+        120,
+    ),
+    Kind(
         "ultrasound",
         "saccade.data.synthetic.ultrasound",
         "planes of fetal ultrasound of six kinds and background, told apart by one small structure, with its mask",
@@ -104,23 +121,6 @@ _ALL = (
         "saccade.data.synthetic.moving_shapes",
         "videos of day and night, 1 if both days have the same moving shape, else 0, in an .npz; needs distant frames",
         cases=1000,
-    ),
-    Kind(
-        "tomograms",
-        "saccade.data.synthetic.tomograms",
-        "subtomograms with one of six particles in any orientation, which is the class; NIfTI and a table",
-        (
-            Option("snr", "variance of signal over noise, inf for no noise; default 1", float),
-            Option("voxels", "along each axis; default 28", int),
-        ),
-        120,
-    ),
-    Kind(
-        "planted",
-        "saccade.data.synthetic.planted",
-        "images whose class one of their two objects decides, its place known; PNG or NIfTI and a table",
-        (Option("dims", "2 or 3; default 2", int),),
-        120,
     ),
 )
 KINDS = {kind.name: kind for kind in _ALL}
