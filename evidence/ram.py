@@ -42,14 +42,14 @@ SHARED = (
 CONTROLS = "evidence.ram_controls"
 NOTES = [
     "The paper trains on 60,000 digits and makes translated ones anew for every step, for as long as it takes; here "
-    f"16,000 images of 8,000 digits and {STEPS} steps of {BATCH} (10 to 50 s): errors are larger for all networks and "
+    f"16,000 images of 8,000 digits and {STEPS} steps of {BATCH}: errors are larger for all networks and "
     "are to be held against one another, not against the paper's.",
     "Four glimpses on 60 x 60 (the paper has rows for 4, 6 and 8), six on 28 x 28, one drawn pass an image and step.",
     "AdamW with one rate for all networks in place of SGD with a rate found by random search for each.",
     "RAM and its random control answer with the mean of 8 drawn passes, as the preset has it; the others see the image "
     "once. What a single pass gives is under errors_percent_of_one_pass.",
     "Rate and std were chosen from two each in 800 to 1,000 steps on 1,500 of the training digits that were held out.",
-    "One thread for each run, another job beside it: seconds are upper bounds.",
+    "One thread for each run, up to three other jobs beside it on two cores: seconds are upper bounds.",
 ]
 
 
