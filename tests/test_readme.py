@@ -54,8 +54,10 @@ def test_a_wrong_block_is_noticed(tmp_path: Path) -> None:
 
 
 def test_readme_is_short_and_begins_with_a_sentence_and_a_picture() -> None:
-    lines = README.read_text(encoding="utf-8").splitlines()
-    assert len(lines) < 150
+    text = README.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    results = text[text.index("<!-- results:") : text.index("<!-- end -->")].splitlines()
+    assert len(lines) - len(results) < 150  # the table grows with the evidence
     title, sentence, picture = [line for line in lines if line][:3]
     assert title == "# Saccade"
     assert sentence.endswith(".")

@@ -128,7 +128,7 @@ def test_from_training_to_the_report(chests, tmp_path, short_check, capsys) -> N
     assert len({tuple(row[1:]) for row in rows[1:]}) == 10
     scores = tmp_path / "scores.json"
     assert main(["evaluate", str(out / "predictions.csv"), str(chests), "--out", str(scores)]) == 0
-    assert "r2" in json.loads(scores.read_text())["summary"]
+    assert "r2" in json.loads(scores.read_text("utf-8"))["summary"]
     scan = chests / "images" / "lungs0002.nii.gz"
     explain = ["explain", str(run), str(scan), "--out", str(maps), "--json"]
     capsys.readouterr()
@@ -142,7 +142,7 @@ def test_from_training_to_the_report(chests, tmp_path, short_check, capsys) -> N
     assert map_.array[seen].mean() == pytest.approx(1, abs=0.02)
     assert record["verdict"]["reasons"]
     assert main([*explain, "--method", "hires_cam", "--layer", "parts"]) == 0
-    page = (run / "report.html").read_text() if main(["report", str(run)]) == 0 else ""
+    page = (run / "report.html").read_text("utf-8") if main(["report", str(run)]) == 0 else ""
     assert "attention, 1 is the mean" in page
     assert "added to the score" in page
 

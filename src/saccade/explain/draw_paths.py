@@ -5,7 +5,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -62,6 +61,8 @@ def _patches(
     """For each step the lower and the upper corner of every patch, in pixels of the picture."""
     if len(sensor.size) != len(grid):
         raise InputError(f"draw: module must be a sensor of {len(grid)} axes, got one of {len(sensor.size)}.")
+    import torch  # drawing alone loads none
+
     # Near a pixel's edge the last bit decides: rounded as the sensor does, in its precision.
     single = locations.astype(np.float32)
     exact = torch.from_numpy(single if np.array_equal(single, locations) else locations)
