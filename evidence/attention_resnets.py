@@ -119,9 +119,16 @@ def write_patients_apart(source: Path, folder: Path) -> None:
             writer.writerow([Path(row["file"]).stem, image, row["projection"], row["patient"], part])
 
 
-def results_of(options: argparse.Namespace, data: Data, system: str) -> list[Result]:
-    """Every seed of one network on one set."""
-    short = "monai-resnet" if system == MONAI else system
+def results_of(
+    options: argparse.Namespace,
+    data: Data,
+    system: str,
+    *,
+    networks: Mapping[str, Sequence[str]] = NETWORKS,
+    short: str | None = None,
+) -> list[Result]:
+    """Every seed of one network on one set; ``short`` is its name in the names of files."""
+    short = short or ("monai-resnet" if system == MONAI else system)
     return [
         run(
             system,
@@ -130,7 +137,7 @@ def results_of(options: argparse.Namespace, data: Data, system: str) -> list[Res
             work=options.work,
             part=f"{data.name}-{short}-{seed}",
             seed=seed,
-            settings=(*SHARED, *data.settings, *NETWORKS[system]),
+            settings=(*SHARED, *data.settings, *networks[system]),
             options=("--preset", "tiny"),
             split="validation",
         )

@@ -12,7 +12,7 @@ from typing import Any
 import attention_resnets
 import backbone_sheets
 import numpy as np
-from attention_resnets import SEEDS, SHARED, Data, compared, shortcuts, table_row
+from attention_resnets import SEEDS, Data, compared, shortcuts, table_row
 from common import once, saccade, write_record
 from distorted_digits import SOURCE as DIGITS_SOURCE
 from distorted_digits import digit_sets, energies
@@ -61,20 +61,7 @@ def results_of(options: argparse.Namespace, data: Data, system: str) -> list[Res
     """Every seed of one network on the X-rays; the plain ResNet's are those of its own study."""
     if system == "resnet":
         return attention_resnets.results_of(options, data, system)
-    return [
-        run(
-            system,
-            data.path,
-            data.path,
-            work=options.work,
-            part=f"{data.name}-{short(system)}-{seed}",
-            seed=seed,
-            settings=(*SHARED, *data.settings, *NETWORKS[system]),
-            options=("--preset", "tiny"),
-            split="validation",
-        )
-        for seed in SEEDS
-    ]
+    return attention_resnets.results_of(options, data, system, networks=NETWORKS, short=short(system))
 
 
 def short(system: str) -> str:

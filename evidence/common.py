@@ -27,7 +27,8 @@ def once(part: str, make: Any) -> Any:
     path = PARTS / f"{part}.json"
     if not path.is_file():
         about = {"machine": machine(), "date": datetime.now(UTC).date().isoformat()}
-        write_json(path, {**make(), **about, "numbers": "bfloat16" if fast_bfloat16() else "float32"})
+        numbers = "bfloat16" if fast_bfloat16() else "float32"
+        write_json(path, {**make(), **about, "numbers": numbers}, indent=None)  # thousands of cases, read by programs
     return read_json(path)
 
 

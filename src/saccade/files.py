@@ -85,9 +85,9 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path | str, content: Any) -> None:
-    """Write a JSON file atomically; NaN becomes null, so that every reader can parse it."""
-    write_text(path, json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n")
+def write_json(path: Path | str, content: Any, *, indent: int | None = 2) -> None:
+    """Write a JSON file atomically; NaN becomes null, so that every reader can parse it. None: all on one line."""
+    write_text(path, json.dumps(_plain(content), indent=indent, ensure_ascii=False) + "\n")
 
 
 def write_tensors(path: Path | str, tensors: "Mapping[str, Tensor]") -> None:

@@ -84,16 +84,10 @@ def _check_targets(root: Path, columns: str | None, as_json: bool) -> None:
         faults = check_images(
             dataset, progress=lambda done, _, case: bar.update(task, completed=done, description=case)
         )
-    cases, labelled = len(dataset.cases), len(dataset.labelled())
-    if as_json:
-        about = {"root": str(root), "layout": dataset.layout, "cases": cases, "labelled": labelled}
-        _echo_json({**about, "columns": list(dataset.columns)}, faults)
-    else:
-        _print_faults(faults, root)
-        size = f"{dataset.layout}, {_counted(cases, 'case')} ({labelled} labelled; {describe_targets(dataset)})"
-        typer.echo(f"{root}: {size}, {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}.")
-    if faults:
-        raise typer.Exit(_FAULTS)
+    labelled = len(dataset.labelled())
+    about = {"layout": dataset.layout, "cases": len(dataset.cases), "labelled": labelled}
+    told = f"{_counted(len(dataset.cases), 'case')} ({labelled} labelled; {describe_targets(dataset)})"
+    _say({**about, "columns": list(dataset.columns)}, told, root, faults, as_json)
 
 
 def _check_boxes(root: Path, as_json: bool) -> None:
@@ -107,13 +101,18 @@ def _check_boxes(root: Path, as_json: bool) -> None:
         faults = check_boxes(
             dataset, progress=lambda done, _, scene: bar.update(task, completed=done, description=scene)
         )
+    about = {"layout": dataset.layout, "cases": len(dataset.scenes), "classes": list(dataset.names)}
+    told = f"{_counted(len(dataset.scenes), 'image')} ({describe_boxes(dataset)})"
+    _say(about, told, root, faults, as_json)
+
+
+def _say(about: dict[str, Any], told: str, root: Path, faults: "list[Fault]", as_json: bool) -> None:
+    """What was found, for programs or for people; exit code 2 when a fault is left."""
     if as_json:
-        about = {"root": str(root), "layout": dataset.layout, "cases": len(dataset.scenes)}
-        _echo_json({**about, "classes": list(dataset.names)}, faults)
+        _echo_json({"root": str(root), **about}, faults)
     else:
         _print_faults(faults, root)
-        size = f"{dataset.layout}, {_counted(len(dataset.scenes), 'image')} ({describe_boxes(dataset)})"
-        typer.echo(f"{root}: {size}, {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}.")
+        typer.echo(f"{root}: {about['layout']}, {told}, {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}.")
     if faults:
         raise typer.Exit(_FAULTS)
 
