@@ -163,3 +163,33 @@ def test_hard_negatives_are_three_times_the_positives() -> None:
     harder = F.cross_entropy(scores[0], torch.zeros(16, dtype=torch.long), reduction="none")
     harder[5] = -1
     assert sorted([5, *harder.topk(3).indices.tolist()]) == counted
+
+
+def test_anchors_within_ignored_boxes_are_no_background() -> None:
+    anchors, cells = grid_anchors([4])  # cells of a quarter; the ignored box holds the four of the upper left quarter
+    scores, activations = torch.randn(1, 16, 3), torch.randn(1, 16, 4)
+    object_, ignored = torch.tensor([[0.75, 0.75, 1.0, 1.0]]), torch.tensor([[0.0, 0.0, 0.5, 0.5]])
+    inside = [0, 1, 4, 5]
+
+    def losses(scores: Tensor, ignored: Tensor | None) -> list[Tensor]:
+        known = [Objects(object_, torch.tensor([1]), ignored)]
+        columns = torch.cat([scores.new_zeros(1, 16, 1), scores], -1)
+        focal = focal_detection_loss(scores, activations, known, anchors, class_loss=focal_loss)
+        wide = multibox_loss(columns, activations, known, anchors, negatives=15.0)
+        return [part.classes for part in (lecture_loss(scores, activations, known, anchors, cells), focal, wide)]
+
+    other = scores.clone()
+    other[0, inside] += 3
+    for first, second in zip(losses(scores, ignored), losses(other, ignored), strict=True):
+        torch.testing.assert_close(first, second)
+    for first, second in zip(losses(scores, None), losses(other, None), strict=True):
+        assert abs(first - second) > 1e-2
+
+
+def test_an_object_within_an_ignored_box_is_still_learnt() -> None:
+    anchors, cells = grid_anchors([2])
+    known = Objects(torch.tensor([[0.0, 0.0, 0.5, 0.5]]), torch.tensor([0]), torch.tensor([[0.0, 0.0, 1.0, 1.0]]))
+    sure = torch.tensor([[[20.0], [20.0], [20.0], [20.0]]])
+    loss = lecture_loss(sure, torch.zeros(1, 4, 4), [known], anchors, cells)
+    assert loss.classes < 1e-6  # the other three count nowhere
+    assert lecture_loss(-sure, torch.zeros(1, 4, 4), [known], anchors, cells).classes > 19

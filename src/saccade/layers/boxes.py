@@ -56,6 +56,16 @@ def jaccard(first: Float[Tensor, "n box"], second: Float[Tensor, "m other"]) -> 
     return torch.where(union > 0, shared / union.where(union > 0, 1), 0)
 
 
+def part_inside(boxes: Float[Tensor, "n box"], others: Float[Tensor, "m box"]) -> Float[Tensor, "n m"]:
+    """Which part of the content of each box lies in each of the others; 0 for an empty box.
+
+    >>> part_inside(torch.tensor([[0.0, 0, 2, 2]]), torch.tensor([[1.0, 0, 9, 9]]))
+    tensor([[0.5000]])
+    """
+    own = content(boxes)[:, None]
+    return torch.where(own > 0, _shared(boxes[:, None], others) / own.where(own > 0, 1), 0)
+
+
 @dataclass(frozen=True)
 class Matches:
     """What each of a anchors stands for.

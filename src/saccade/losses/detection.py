@@ -1,7 +1,7 @@
 """Losses of detectors: which anchors stand for which object is decided here, then classes and boxes are scored."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -9,7 +9,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
-from saccade.layers.boxes import Matches, decode_within_cell, encode, jaccard, match
+from saccade.layers.boxes import Matches, decode_within_cell, encode, jaccard, match, part_inside
 
 ClassLoss = Callable[[Tensor, Tensor], Tensor]
 binary_cross_entropy: ClassLoss = partial(F.binary_cross_entropy_with_logits, reduction="none")
@@ -22,10 +22,15 @@ class Objects:
     Attributes:
         boxes: (n, 2d) Corners in the unit of the anchors; n may be 0.
         classes: (n,) Numbers of their classes, from 0.
+        ignored: (m, 2d) Boxes of what counts nowhere (difficult objects, crowds): an anchor that lies in one by more
+            than the threshold of the loss is no background. None for none.
+        more: What else is to be said of them: for each descriptor the number of each object's value, -1 for unknown.
     """
 
     boxes: Float[Tensor, "n box"]
     classes: Integer[Tensor, "n"]
+    ignored: Float[Tensor, "m box"] | None = None
+    more: Mapping[str, Integer[Tensor, "n"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,10 @@ def lecture_loss(
     """
     location, classes = activations.new_zeros(()), scores.new_zeros(())
     for score, activation, known in zip(scores, activations, objects, strict=True):
-        found = match(jaccard(known.boxes, anchors), threshold)
+        found = stand_for(known, anchors, threshold)
+        counted = found.positive | found.negative
         targets = _one_hot(known, found, score.shape[-1]).to(score.dtype)
-        classes = classes + class_loss(score, targets).sum() / score.shape[-1]
+        classes = classes + class_loss(score[counted], targets[counted]).sum() / score.shape[-1]
         if found.positive.any():
             boxes = decode_within_cell(activation, anchors, cells)[found.positive]
             location = location + (boxes - known.boxes[found.index[found.positive]]).abs().mean()
@@ -107,13 +113,13 @@ def multibox_loss(
     location, classes = offsets.new_zeros(()), scores.new_zeros(())
     count = 0
     for score, offset, known in zip(scores, offsets, objects, strict=True):
-        found = match(jaccard(known.boxes, anchors), threshold)
+        found = stand_for(known, anchors, threshold)
         positive = found.positive
         targets = torch.zeros_like(found.index)
         targets[positive] = known.classes[found.index[positive]] + 1
         loss = F.cross_entropy(score, targets, reduction="none")
-        ranks = loss.detach().where(~positive, -torch.inf).argsort(descending=True).argsort()
-        hard = ~positive & (ranks < int(negatives * int(positive.sum())))
+        ranks = loss.detach().where(found.negative, -torch.inf).argsort(descending=True).argsort()
+        hard = found.negative & (ranks < int(negatives * int(positive.sum())))
         classes = classes + loss[positive | hard].sum()
         wanted = encode(known.boxes[found.index[positive]], anchors[positive])
         location = location + F.smooth_l1_loss(offset[positive], wanted, reduction="sum")
@@ -149,7 +155,7 @@ def focal_detection_loss(
     location, classes = offsets.new_zeros(()), scores.new_zeros(())
     count = 0
     for score, offset, known in zip(scores, offsets, objects, strict=True):
-        found = match(jaccard(known.boxes, anchors), threshold, background=background)
+        found = stand_for(known, anchors, threshold, background=background)
         counted, positive = found.positive | found.negative, found.positive
         targets = _one_hot(known, found, score.shape[-1]).to(score.dtype)
         classes = classes + class_loss(score[counted], targets[counted]).sum()
@@ -157,6 +163,24 @@ def focal_detection_loss(
         location = location + F.smooth_l1_loss(offset[positive], wanted, beta=beta, reduction="sum")
         count += int(positive.sum())
     return DetectionLoss(location / max(1, count), classes / max(1, count))
+
+
+def stand_for(
+    known: Objects, anchors: Float[Tensor, "a box"], threshold: float, *, background: float | None = None
+) -> Matches:
+    """What each anchor stands for, as `match` has it; one within what is ignored is no background.
+
+    Args:
+        known: What is to be found.
+        anchors: Corners.
+        threshold: Overlap above which an anchor is positive; and the part of it that may lie in an ignored box.
+        background: As for `match`.
+    """
+    found = match(jaccard(known.boxes, anchors), threshold, background=background)
+    if known.ignored is None or not len(known.ignored):
+        return found
+    within = (part_inside(anchors, known.ignored) > threshold).any(1)
+    return replace(found, negative=found.negative & ~within)
 
 
 def _one_hot(known: Objects, found: Matches, classes: int) -> Tensor:

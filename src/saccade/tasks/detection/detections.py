@@ -1,0 +1,48 @@
+"""What a detector says of an image: boxes in the user's units with names and scores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The objects found in an image, the surest first.
+
+    Attributes:
+        boxes: (n, 2d) float64 corners as `saccade.data.detection.case.Object.box` has them: (x1, y1, x2, y2) in pixels
+            of the original picture, (x1, y1, z1, x2, y2, z2) in world mm of a volume.
+        scores: (n,) from 0 to 1.
+        names: Of their classes.
+        more: What else is said of each, in words, by name; empty for plain detectors.
+        size: Columns and rows of the picture; None for volumes.
+    """
+
+    boxes: Float[np.ndarray, "n box"]
+    scores: Float[np.ndarray, "n"]
+    names: tuple[str, ...]
+    more: tuple[Mapping[str, str], ...] = ()
+    size: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Located:
+    """What a system finds in one prepared image, the surest first.
+
+    Attributes:
+        boxes: (n, 2d) corners in pixels of the prepared image, its last axis first: x, y of pictures.
+        scores: (n,) from 0 to 1.
+        classes: (n,) numbers of their classes, from 0.
+        more: What else is said of each, in words, by name; empty for plain detectors.
+    """
+
+    boxes: Float[Tensor, "n box"]
+    scores: Float[Tensor, "n"]
+    classes: Integer[Tensor, "n"]
+    more: tuple[Mapping[str, str], ...] = ()

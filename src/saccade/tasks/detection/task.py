@@ -1,0 +1,26 @@
+"""What detection brings to the life cycle of a run.
+
+The module of a detection system (`saccade.systems.ssd` for one) offers, besides ``Network``, ``PRESETS``,
+``plan_network(data, network)`` and ``network(settings)``, what `saccade.tasks.detection.hooks.DetectionSystem` says:
+
+    LOSSES: tuple[str, ...]                       values of training.loss, the first is what ``auto`` means
+    training_loss(network, images, objects, config) -> dict[str, Tensor]      named parts, their sum is minimised
+    detect(network, images, config) -> list[Located]                          one for each image, the surest first
+    simplify(objects, size, config) -> Objects                                optional: what of the objects is wanted
+    layer_groups(network) -> list[list[str]]                                  optional
+
+- ``images``: (b, c, *space) prepared.
+- ``objects``: one `saccade.losses.Objects` for each image: ``boxes`` (n, 2d), ``classes`` (n,) from 0, ``ignored``
+  (m, 2d) boxes (difficult, crowd) that are neither objects nor background, ``more``: descriptor -> (n,) number of its
+  value in ``config.data.descriptors[name]``, -1 where unknown.
+- ``config``: the whole `DetectionConfig`: ``data.classes``, ``data.descriptors``, ``data.size``, ``training.loss``,
+  ``inference.score`` and so on.
+- ``Located``: ``boxes`` (n, 2d), ``scores`` (n,), ``classes`` (n,), ``more`` (n mappings str -> str, or none).
+
+Boxes are in pixels of the prepared image, the first pixel reaching from 0 to 1, the LAST axis of the image first: x, y
+of pictures (c, rows, columns); of volumes (c, i, j, k) along k, j, i (so that x is always the last axis, as in
+`saccade.layers.anchors`). `augment` of this package moves boxes in this very order.
+
+A system that learns what objects are like names the columns in a preset, ``plan: {"descriptors": [...]}``;
+their values in the training data end up in ``config.data.descriptors``: name -> values in order.
+"""
