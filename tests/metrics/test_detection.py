@@ -11,8 +11,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from saccade.errors import InputError
-from saccade.metrics.detection import COCO_OVERLAPS, score_detections
-from saccade.metrics.detection_match import Found, Truth, match_coco, match_voc
+from saccade.metrics.detection import COCO_OVERLAPS, compare_detections, score_detections
+from saccade.metrics.detection_match import Found, Truth, judge, match_coco, match_voc
 
 NAMES = ("red", "white")
 
@@ -167,3 +167,51 @@ def test_a_false_positive_never_helps_and_the_truth_itself_is_perfect(seed: int)
     perfect = {id: Found(one.boxes, np.ones(len(one.names)), one.names) for id, one in truth.items()}
     values = [s["value"] for s in score_detections(perfect, truth, NAMES)["summary"].values()]
     assert all(np.isnan(v) or v == pytest.approx(1) for v in values)
+
+
+def test_curve_and_working_point_by_hand() -> None:
+    truth = {"a": objects([[0, 0, 10, 10], [20, 20, 30, 30]], ["red", "white"]), "b": objects([[0, 0, 10, 10]])}
+    found = {
+        "a": detections([[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]], [0.9, 0.8, 0.6], ["red", "red", "white"]),
+        "b": detections([[50, 50, 60, 60], [0, 0, 10, 10]], [0.7, 0.1]),
+    }
+    result = score_detections(found, truth, NAMES)
+    # red: hit 0.9, double 0.8, false 0.7, hit 0.1: recalls 1/2 and 1, precisions 1 and 2/4
+    assert result["per_class"]["red"]["curve"] == [(0.5, 1.0), (1.0, 0.5)]
+    assert result["per_class"]["white"]["curve"] == [(1.0, 1.0)]
+    # of 3 objects: F1 from 0.9 on is 2 / (1 + 3), from 0.6 on 4 / (4 + 3), from 0.1 on 6 / (5 + 3)
+    assert result["working_point"] == {"score": 0.1, "precision": 0.6, "recall": 1.0, "f1": 0.75}
+    tied = {"a": detections([[0, 0, 10, 10], [50, 50, 60, 60]], [0.9, 0.9])}
+    assert score_detections(tied, {"a": truth["a"]}, ["red"])["working_point"]["precision"] == 0.5
+    assert np.isnan(score_detections({}, truth, NAMES)["working_point"]["score"])
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_ends() -> None:
+    truth = {"a": objects([[20 * n, 0, 20 * n + 10, 10] for n in range(300)])}
+    found = {"a": detections(truth["a"].boxes.tolist(), [1 - n / 1000 for n in range(300)])}
+    curve = score_detections(found, truth, ["red"])["per_class"]["red"]["curve"]
+    assert (len(curve), curve[0], curve[-1]) == (100, (1 / 300, 1.0), (1.0, 1.0))
+
+
+def test_each_detection_and_object_is_judged_as_the_scores_do() -> None:
+    truth = objects([[0, 0, 10, 10], [20, 20, 30, 30], [40, 0, 50, 10]], ["red", "white", "red"], difficult=(2,))
+    found = detections(
+        [[0, 0, 10, 9], [0, 0, 10, 10], [20, 20, 30, 30], [40, 0, 50, 10]], [0.5, 0.9, 0.8, 0.7], ["red"] * 4
+    )
+    states, reached = judge(found, truth)
+    assert states.tolist() == [0, 1, 0, -1]  # the surer of two is the hit; a white one called red; difficult
+    assert reached.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_comparison_is_that_of_the_scores_over_the_same_draws(seed: int) -> None:
+    found, truth = draw(seed, images=8)
+    fewer = {id: Found(one.boxes[:1], one.scores[:1], one.names[:1]) for id, one in found.items()}
+    a, b = (score_detections(side, truth, NAMES)["summary"] for side in (found, fewer))
+    compared = compare_detections(found, fewer, truth, NAMES)
+    for score, pair in compared.items():
+        assert (pair["mean"], pair["mean_other"]) == (a[score]["value"], b[score]["value"])
+        assert pair["difference"] == pytest.approx(pair["mean"] - pair["mean_other"])
+        assert pair["low"] <= pair["difference"] <= pair["high"]
+    same = compare_detections(found, found, truth, NAMES)["ap50"]
+    assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)  # whatever the draw, nothing differs

@@ -1,8 +1,10 @@
-"""`saccade evaluate`: scores of predicted label maps or tables, whatever tool made them."""
+"""`saccade evaluate`: scores of predicted label maps, tables or detections, whatever tool made them."""
 
+import importlib
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -11,6 +13,30 @@ from saccade.errors import InputError
 if TYPE_CHECKING:
     from saccade.study.evaluation import Table
     from saccade.tasks.segmentation.evaluate import LesionSettings
+
+
+# Modules that score what is no folder of label maps: ``reads(predictions)`` says whether it is theirs, and
+# ``score(predictions, truth, wanted)`` gives a `Scored`.
+SCORERS = ("saccade.cli.evaluate_targets", "saccade.cli.evaluate_detections")
+
+
+class Wanted(NamedTuple):
+    """What was asked for besides; of ``of_label_maps`` only what was given is not None or empty."""
+
+    columns: str | None
+    missing: str
+    against: Path | None
+    seed: int
+    of_label_maps: Mapping[str, object]
+
+
+class Scored(NamedTuple):
+    """Scores, and what is shown of them."""
+
+    result: dict[str, Any]
+    tables: "list[Table]"
+    csv: str
+    markdown: str
 
 
 class Missing(StrEnum):
@@ -23,7 +49,7 @@ class Missing(StrEnum):
 
 def evaluate(
     predictions: Annotated[
-        Path, typer.Argument(help="Folder of predicted label maps, one of them, or predictions.csv.")
+        Path, typer.Argument(help="Folder of predicted label maps, one of them, predictions.csv, or detections.")
     ],
     truth: Annotated[
         Path, typer.Argument(help="Folder of true label maps, a data set, or one label map; class folders, a CSV ...")
@@ -77,35 +103,33 @@ def evaluate(
     Small structures: saccade evaluate predictions labels --lesions tumour --sizes 0.1,1 --out metrics.json
 
     Classes: saccade evaluate predictions.csv truth.csv --out metrics.json
+
+    Boxes: saccade evaluate predictions.json blood_cells --out metrics.json
     """
     from saccade.cli.bar import progress_bar
-    from saccade.cli.evaluate_targets import evaluate_targets
     from saccade.data.layout_labels import read_label_names
     from saccade.files import write_json, write_text
     from saccade.study.comparison import compare_results
     from saccade.study.evaluation import evaluation_markdown, evaluation_tables
     from saccade.study.tables import results_table
-    from saccade.study.targets import target_csv, target_markdown, target_tables
-    from saccade.tasks.classification.evaluate import is_predictions
     from saccade.tasks.segmentation.evaluate import evaluate_folders
     from saccade.workers import cores
 
-    if is_predictions(predictions):
-        refused = {"--labels": labels, "--tolerance": tolerance, "--lesions": lesions, "--overlap": overlap,
-                   "--sizes": sizes, "--probabilities": probabilities, "--workers": workers}  # fmt: skip
-        result = evaluate_targets(
-            predictions, truth, columns=columns, missing=missing.value, against=against, seed=seed, refused=refused
-        )
-        write_json(out, result)
-        if csv:
-            write_text(csv, target_csv(result))
-        if markdown:
-            write_text(markdown, target_markdown(result))
-        if json:
-            typer.echo(out.read_text(encoding="utf-8"), nl=False)
-        for table in target_tables(result) if not json else ():
-            _show(table, out)
-        return
+    for scorer in map(importlib.import_module, SCORERS):
+        if scorer.reads(predictions):
+            refused = {"--labels": labels, "--tolerance": tolerance, "--lesions": lesions, "--overlap": overlap,
+                       "--sizes": sizes, "--probabilities": probabilities, "--workers": workers}  # fmt: skip
+            scored = scorer.score(predictions, truth, Wanted(columns, missing.value, against, seed, refused))
+            write_json(out, scored.result)
+            if csv:
+                write_text(csv, scored.csv)
+            if markdown:
+                write_text(markdown, scored.markdown)
+            if json:
+                typer.echo(out.read_text(encoding="utf-8"), nl=False)
+            for table in scored.tables if not json else ():
+                _show(table, out)
+            return
     if columns is not None:
         raise InputError(f"evaluate: --columns is for tables of predictions, {predictions} is none.")
     names = read_label_names(labels) if labels else None

@@ -20,6 +20,7 @@ COCO_OVERLAPS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 RECALLS = np.linspace(0, 1, 101)
 MOST = 100  # detections of an image that COCO looks at
 DRAWS = 500
+SCORES = ("ap50", "ap", "sensitivity")
 AT_ONCE = 4_000_000  # numbers held in memory
 Curve = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
@@ -30,11 +31,13 @@ class Ranked:
 
     Attributes:
         image: (n,) Number of the image that each is in.
+        score: (n,) How sure each is.
         hit: (n,) 1 for a hit, 0 for a false positive, -1 for what does not count.
         objects: (images,) Objects that count, in each image.
     """
 
     image: np.ndarray
+    score: np.ndarray
     hit: np.ndarray
     objects: np.ndarray
 
@@ -55,30 +58,21 @@ def score_detections(
         the area under the envelope of the curve, at an overlap of one half), ``ap`` (COCO's: over ten overlaps the mean
         precision at 101 recalls, 100 detections of a class in an image) and ``sensitivity`` (mean of those at 1/8 to 8
         false positives an image, at an overlap of one half). ``per_class``: the same of each class, with its objects
-        ``n`` and ``sensitivity_at`` each rate. ``cases``: of each image its objects, hits and false positives at VOC's
-        overlap. nan where there is no object.
+        ``n``, ``sensitivity_at`` each rate and the ``curve`` of (recall, precision). ``cases``: of each image its
+        objects, hits and false positives at VOC's overlap. ``working_point``: see `working_point`. nan where there is
+        no object.
 
     Raises:
         InputError: If detections are of an image that is not there.
     """
-    if strange := [id for id in found if id not in truth]:
-        raise InputError(f"score_detections: images must be those of the truth, '{strange[0]}' is not among them.")
     images = list(truth)
-    voc = {name: _rank(found, truth, name, images, 0.5, match_voc, None) for name in names}
-    coco = {name: [_rank(found, truth, name, images, t, match_coco, MOST) for t in COCO_OVERLAPS] for name in names}
-    weights = _weights(len(images), seed)
-    values: dict[str, dict[str, np.ndarray]] = {}
-    for name in names:
-        at_rates = over_draws(voc[name], weights, sensitivity_at)
-        values[name] = {
-            "ap50": over_draws(voc[name], weights, area_under_envelope),
-            "ap": np.mean([over_draws(ranked, weights, precision_at_recalls) for ranked in coco[name]], 0),
-            "sensitivity": at_rates.mean(-1),
-            "sensitivity_at": at_rates,
-        }
+    voc, values = _draw(found, truth, names, seed)
     return {
-        "summary": {score: _with_interval(_mean(values, score), images) for score in ("ap50", "ap", "sensitivity")},
-        "per_class": {name: _of_class(values[name], int(voc[name].objects.sum()), images) for name in names},
+        "summary": {score: _with_interval(_mean(values, score), images) for score in SCORES},
+        "per_class": {
+            name: {**_of_class(values[name], int(voc[name].objects.sum()), images), "curve": curve_of(voc[name])}
+            for name in names
+        },
         "cases": {
             id: {
                 "objects": int(sum(ranked.objects[number] for ranked in voc.values())),
@@ -87,7 +81,85 @@ def score_detections(
             }
             for number, id in enumerate(images)
         },
+        "working_point": working_point(list(voc.values())),
     }
+
+
+def compare_detections(
+    found: Mapping[str, Found],
+    other: Mapping[str, Found],
+    truth: Mapping[str, Truth],
+    names: Sequence[str],
+    *,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """Two detectors on the same images: how much the first one's scores are higher.
+
+    Both are scored on the same draws of images, so that an image that is hard for both widens no interval.
+
+    Args:
+        found: Of the one in question.
+        other: Of the one that it is held against.
+        truth: As for `score_detections`.
+        names: The classes.
+        seed: Of the draws.
+
+    Returns:
+        For ``ap50``, ``ap`` and ``sensitivity``, means over classes: ``mean``, ``mean_other``, ``difference``, and
+        ``low`` and ``high`` of its 95 % interval, nan with fewer than 5 images.
+    """
+    sides = [_draw(one, truth, names, seed)[1] for one in (found, other)]
+    compared = {}
+    for score in SCORES:
+        here, there = (_mean(values, score) for values in sides)
+        ends = _with_interval(here - there, list(truth))
+        compared[score] = {"mean": float(here[0]), "mean_other": float(there[0]), "difference": ends.pop("value")}
+        compared[score] |= ends
+    return compared
+
+
+def curve_of(ranked: Ranked, most: int = 100) -> list[tuple[float, float]]:
+    """Recall and precision at the hits, some ``most`` of them, the surest first; none without objects."""
+    hits, alarms = ((ranked.hit == what).cumsum() for what in (1, 0))
+    at = np.flatnonzero(ranked.hit == 1)
+    if len(at) > most:
+        at = at[np.linspace(0, len(at) - 1, most).round().astype(int)]
+    recall, precision = hits[at] / max(1, ranked.objects.sum()), hits[at] / (hits[at] + alarms[at])
+    return list(zip(recall.tolist(), precision.tolist(), strict=True))
+
+
+def working_point(ranked: Sequence[Ranked]) -> dict[str, float]:
+    """The score from which on detections are best taken, all classes together: that with the highest F1.
+
+    Returns:
+        ``score``, and with it ``precision``, ``recall`` and ``f1``; nan where nothing is hit.
+    """
+    scores = np.concatenate([one.score for one in ranked]) if ranked else np.zeros(0)
+    order = np.argsort(-scores, kind="stable")
+    what, scores = np.concatenate([one.hit for one in ranked])[order] if len(order) else scores, scores[order]
+    hits, alarms = (what == 1).cumsum(), (what == 0).cumsum()
+    objects = sum(int(one.objects.sum()) for one in ranked)
+    f1 = 2 * hits / np.maximum(hits + alarms + objects, 1)
+    f1[:-1][scores[:-1] == scores[1:]] = 0  # equal scores are taken together
+    if not f1.any():
+        return dict.fromkeys(("score", "precision", "recall", "f1"), nan)
+    best = int(f1.argmax())
+    precision, recall = hits[best] / (hits[best] + alarms[best]), hits[best] / objects
+    return {"score": float(scores[best]), "precision": precision, "recall": recall, "f1": float(f1[best])}
+
+
+def ap50(found: Mapping[str, Found], truth: Mapping[str, Truth], names: Sequence[str]) -> float:
+    """The ``ap50`` of `score_detections` alone, without an interval; nan where there is no object.
+
+    Args:
+        found: Image -> detections.
+        truth: Image -> objects.
+        names: The classes.
+    """
+    once = np.ones((1, len(truth)))
+    ranked = [_rank(found, truth, name, list(truth), 0.5, match_voc, None) for name in names]
+    scores = [float(over_draws(one, once, area_under_envelope)[0]) for one in ranked if one.objects.sum()]
+    return sum(scores) / len(scores) if scores else nan
 
 
 def over_draws(ranked: Ranked, weights: np.ndarray, curve: Curve) -> np.ndarray:
@@ -143,6 +215,28 @@ def _envelope(hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
 
 
+def _draw(
+    found: Mapping[str, Found], truth: Mapping[str, Truth], names: Sequence[str], seed: int
+) -> tuple[dict[str, Ranked], dict[str, dict[str, np.ndarray]]]:
+    """The detections of each class at VOC's overlap; of each class each score over all images, then over each draw."""
+    if strange := [id for id in found if id not in truth]:
+        raise InputError(f"score_detections: images must be those of the truth, '{strange[0]}' is not among them.")
+    images = list(truth)
+    voc = {name: _rank(found, truth, name, images, 0.5, match_voc, None) for name in names}
+    weights = _weights(len(images), seed)
+    values: dict[str, dict[str, np.ndarray]] = {}
+    for name in names:
+        coco = [_rank(found, truth, name, images, overlap, match_coco, MOST) for overlap in COCO_OVERLAPS]
+        at_rates = over_draws(voc[name], weights, sensitivity_at)
+        values[name] = {
+            "ap50": over_draws(voc[name], weights, area_under_envelope),
+            "ap": np.mean([over_draws(ranked, weights, precision_at_recalls) for ranked in coco], 0),
+            "sensitivity": at_rates.mean(-1),
+            "sensitivity_at": at_rates,
+        }
+    return voc, values
+
+
 def _rank(
     found: Mapping[str, Found],
     truth: Mapping[str, Truth],
@@ -162,9 +256,10 @@ def _rank(
             scores.append(said.scores)
             hits.append(match(said, there, overlap))
     if not numbers:
-        return Ranked(np.zeros(0, int), np.zeros(0, int), np.array(objects))
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    return Ranked(np.concatenate(numbers)[order], np.concatenate(hits)[order], np.array(objects))
+        return Ranked(np.zeros(0, int), np.zeros(0), np.zeros(0, int), np.array(objects))
+    sure = np.concatenate(scores)
+    order = np.argsort(-sure, kind="stable")
+    return Ranked(np.concatenate(numbers)[order], sure[order], np.concatenate(hits)[order], np.array(objects))
 
 
 def _weights(images: int, seed: int) -> np.ndarray:
@@ -189,7 +284,7 @@ def _with_interval(draws: np.ndarray, images: Sequence[str]) -> dict[str, float]
 
 def _of_class(values: Mapping[str, np.ndarray], objects: int, images: Sequence[str]) -> dict[str, Any]:
     at = dict(zip((f"{rate:g}" for rate in RATES), values["sensitivity_at"][0].tolist(), strict=True))
-    scores = {score: _with_interval(values[score], images) for score in ("ap50", "ap", "sensitivity")}
+    scores = {score: _with_interval(values[score], images) for score in SCORES}
     return {"n": objects, **scores, "sensitivity_at": at}
 
 

@@ -86,6 +86,30 @@ def match_voc(found: Found, truth: Truth, overlap: float) -> np.ndarray:
     return hits
 
 
+def judge(found: Found, truth: Truth, overlap: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    """All detections and objects of an image, class by class as `match_voc` has it.
+
+    Args:
+        found: In any order.
+        truth: Of any classes.
+        overlap: Jaccard overlap from which an object is reached.
+
+    Returns:
+        Of each detection 1 for a hit, 0 for a false positive, -1 for what does not count; and whether each object was
+        hit.
+    """
+    states, reached = np.zeros(len(found.names), int), np.zeros(len(truth.names), bool)
+    for name in dict.fromkeys(found.names):
+        own, there = (np.flatnonzero([other == name for other in side.names]) for side in (found, truth))
+        own = own[np.argsort(-found.scores[own], kind="stable")]
+        said, known = found.of(name, None), truth.of(name)
+        states[own] = match_voc(said, known, overlap)
+        if len(there):
+            best = _overlaps(said.boxes, known.boxes).argmax(1)
+            reached[there[best[states[own] == HIT]]] = True
+    return states, reached
+
+
 def match_coco(found: Found, truth: Truth, overlap: float) -> np.ndarray:
     """Each detection goes to the object that it overlaps most of those that are still free.
 

@@ -56,6 +56,13 @@ def read_coco(paths: list[Path], root: Path) -> BoxDataset:
     return BoxDataset(root, "coco", ordered, names or (), (*faults, *repeated_scenes(scenes)))
 
 
+def coco_numbers(paths: list[Path]) -> tuple[dict[int, str], dict[int, str]]:
+    """How files of this kind count: number -> scene, and number -> class."""
+    contents = [read_json(path) for path in paths]
+    images = {int(item["id"]): without_suffix(str(item["file_name"])) for found in contents for item in found["images"]}
+    return images, {int(item["id"]): str(item["name"]) for found in contents for item in found["categories"]}
+
+
 def write_coco(dataset: BoxDataset, out: Path) -> None:
     """Write one file for each part, or one for all; pictures are not copied here.
 

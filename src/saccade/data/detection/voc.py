@@ -60,6 +60,15 @@ def read_voc(root: Path) -> BoxDataset:
     return BoxDataset(root, "voc", tuple(scenes), names_of(scenes), (*faults, *repeated_scenes(scenes)))
 
 
+def read_voc_objects(path: Path) -> tuple[Object, ...]:
+    """The objects of one file, whether or not its picture is there.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    return tuple(_objects(path, _parse(path)))
+
+
 def write_voc(dataset: BoxDataset, out: Path) -> None:
     """Write the files of objects and the lists; pictures are not copied here.
 

@@ -62,7 +62,7 @@ def evaluate_predictions(
     named = table.names if table.kind in ("regression", "multi_label") else None
     dataset = scan_image_dataset(truth, columns or named)
     labelled = dataset.labelled()
-    found = _match(list(table.rows), labelled)
+    found = match_ids(list(table.rows), [case.id for case in labelled])
     absent = [case.id for case in labelled if case.id not in found]
     if not found:
         some = ", ".join(list(table.rows)[:3]), ", ".join(case.id for case in labelled[:3])
@@ -166,14 +166,14 @@ def score_said(
     return {**about, **result}
 
 
-def _match(predicted: Sequence[str], labelled: Sequence[Case]) -> dict[str, str]:
-    """True id -> predicted name."""
+def match_ids(predicted: Sequence[str], true: Sequence[str]) -> dict[str, str]:
+    """True id -> predicted name: the whole of it, else the end of a path that only one true id has."""
     ends: dict[str, set[str]] = {}
-    for case in labelled:
-        for end in _ends(case.id):
-            ends.setdefault(end, set()).add(case.id)
+    for id in true:
+        for end in _ends(id):
+            ends.setdefault(end, set()).add(id)
     found: dict[str, str] = {}
-    exact = {case.id for case in labelled}
+    exact = set(true)
     for name in predicted:
         ids = {name} if name in exact else next((ends[end] for end in _ends(name) if end in ends), set())
         if len(ids) == 1:
