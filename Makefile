@@ -23,7 +23,7 @@ demo: $(STAMP)  ## the main job on simulated abdomens: make, check, train, predi
 	$(BIN)/saccade demo
 
 test: $(DEV)  ## the tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(DEV)  ## formatting, lint and types
 	$(BIN)/ruff format --check src tests benchmarks evidence docs

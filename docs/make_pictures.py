@@ -17,6 +17,7 @@ import picture_foundations
 import picture_mechanisms
 import picture_nonlocal_c2d
 import picture_ram
+import picture_rates
 import picture_report
 import picture_sononet
 import picture_subject2vec
@@ -178,12 +179,12 @@ def main() -> None:
     _save(draw_prediction(case), "prediction.png")
     picture_abdomen.draw_abdomens(IMAGES / "abdomen.png", seed=0, cases=[2, 4, 6, 8], size="full")
     picture_report.draw_report(options.demo / "run")
+    picture_rates.draw_range_test(options.demo / "abdomens", IMAGES / "learning-rate.png")
     picture_foundations.draw_all(IMAGES)
     picture_mechanisms.draw_mechanisms()
     picture_explain.draw_explaining(IMAGES / "explaining.png")
     picture_ram.draw_ram()
     picture_nonlocal_c2d.draw_nonlocal_c2d(IMAGES / "nonlocal-c2d.png")
-    picture_ram.draw_ram()
     picture_classifiers.draw_classifiers()
     picture_sononet.draw_sononet()
     picture_subject2vec.draw_subject2vec(options.demo / "lungs")

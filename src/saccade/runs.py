@@ -9,7 +9,7 @@ from torch import distributed
 
 from saccade.errors import InputError, unknown_name
 from saccade.files import check_folder, read_json, write_json
-from saccade.systems import find_implementation, is_own
+from saccade.systems import Implementation, find_implementation, is_own
 from saccade.tasks import begin
 from saccade.tasks.backends import exported_network
 from saccade.tasks.classification.predictor import ClassificationPredictor
@@ -18,6 +18,7 @@ from saccade.tasks.devices import Devices, join, rank_of_process, together
 from saccade.tasks.extend import extend as extend_config
 from saccade.tasks.fitting import Job, Say
 from saccade.tasks.initialise import initialise
+from saccade.tasks.layer_groups import with_layer_groups
 from saccade.tasks.parameters import freeze, rate_groups
 from saccade.tasks.run_folder import holds_something, must_be_empty, working_in
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
@@ -106,17 +107,13 @@ def start_run(
     if (rank := rank_of_process(devices)) > 0:
         _take_part(devices, rank)
         return load(run, system=system if is_own(system) else None)
-    for section in SECTIONS:
-        if not isinstance(overrides.get(section, {}), Mapping):
-            raise InputError(f"{system}: {section}: must hold named settings, got {overrides[section]!r}.")
-    kind = task_of(system, data, task)
-    implementation = begin.implementation_of(system, preset, overrides.get("network", {}), kind)
-    does = find_task(kind)
+    does = find_task(task_of(system, data, task))
     check_folder(run)
     going_on = resume or extend is not None
     checkpoint = None
     config: Any
     if going_on:
+        _implementation(system, preset, overrides, task_of(system, data, task))
         config = _resumed_config(run, system, overrides)
         dataset = does.open_dataset(data, config.data.model_dump())
         train_cases, held_out = _resumed_split(run, dataset, does)
@@ -129,19 +126,8 @@ def start_run(
     else:
         if holds_something(run):
             raise must_be_empty(run)
-        dataset = does.open_dataset(data, overrides.get("data", {}))
-        if isinstance(split, begin.Split):
-            train_cases, held_out = does.split_cases(dataset, split)
-        else:
-            train_cases, held_out = begin.choose_split(dataset, does.deal, fold=split[0], folds=split[1])
-        config = does.plan(
-            system,
-            dataset,
-            train_cases,
-            preset=preset,
-            overrides=overrides,
-            implementation=implementation,
-            device=devices.kind,
+        config, dataset, train_cases, held_out = plan_run(
+            system, data, preset=preset, split=split, overrides=overrides, device=devices.kind, task=task
         )
     if config.training.batch_size % devices.size:
         raise InputError(
@@ -149,8 +135,9 @@ def start_run(
             f"got {config.training.batch_size}."
         )
     network = make_network(config)  # a wrong setting is refused before anything is written
-    freeze(network, config.training.freeze)
-    rate_groups(network, config.training.rates)
+    grouped = with_layer_groups(config, network)
+    freeze(network, grouped.training.freeze)
+    rate_groups(network, grouped.training.rates)
     say(f"data   {len(train_cases)} cases to train on, {len(held_out)} held out; {dataset.layout}")
     say(f"plan   {does.plan_line(config)}")
     say(f"net    {config.system}, {_count(network)}")
@@ -169,9 +156,51 @@ def start_run(
             say(f"plan   extended: {length} in all, the schedule is planned anew")
         if initialisation is not None:
             write_json(run / "init.json", initialisation.content())
-        job = Job(config, run, train_cases, held_out, resume=checkpoint is not None)
+        job = Job(grouped, run, train_cases, held_out, resume=checkpoint is not None)
         made: Predictor = does.train(job, network, devices=devices, say=say)
         return made
+
+
+def plan_run(
+    system: str,
+    data: Path | str,
+    *,
+    preset: str,
+    split: tuple[int, int] | begin.Split,
+    overrides: Mapping[str, Any],
+    device: str,
+    task: str | None = None,
+) -> tuple[Any, Any, list[Any], list[Any]]:
+    """The configuration of a new run, its data set, the cases that it learns from, and those held out.
+
+    Raises:
+        InputError: As `train`.
+    """
+    kind = task_of(system, data, task)
+    implementation = _implementation(system, preset, overrides, kind)
+    does = find_task(kind)
+    dataset = does.open_dataset(data, overrides.get("data", {}))
+    if isinstance(split, begin.Split):
+        train_cases, held_out = does.split_cases(dataset, split)
+    else:
+        train_cases, held_out = begin.choose_split(dataset, does.deal, fold=split[0], folds=split[1])
+    config = does.plan(
+        system,
+        dataset,
+        train_cases,
+        preset=preset,
+        overrides=overrides,
+        implementation=implementation,
+        device=device,
+    )
+    return config, dataset, train_cases, held_out
+
+
+def _implementation(system: str, preset: str, overrides: Mapping[str, Any], task: str) -> Implementation:
+    for section in SECTIONS:
+        if not isinstance(overrides.get(section, {}), Mapping):
+            raise InputError(f"{system}: {section}: must hold named settings, got {overrides[section]!r}.")
+    return begin.implementation_of(system, preset, overrides.get("network", {}), task)
 
 
 def follow() -> None:

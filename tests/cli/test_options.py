@@ -49,7 +49,7 @@ REFUSED: dict[str, dict[str, tuple[list[str], str]]] = {
 WORK = {
     "predict": "--out --attention --ensemble --vectors --overwrite --mirror --system --device --backend",
     "evaluate": "--out --csv --markdown --json --missing --against --seed --columns",
-    "train": "--data --out --config --preset --set --init-from --freeze --devices --nodes --accelerator --task --fold "
+    "train": "--data --out --config --preset --set --init-from --freeze --freeze-to --devices --nodes --accelerator --task --fold "
     "--folds --resume --extend",
     "report": "--out --cases",
     "compare": "--data --out --folds --first-folds --seeds --preset --set --json",
@@ -152,8 +152,8 @@ def test_training(classified, animals, tmp_path) -> None:
     text = (classified / "config.yaml").read_text("utf-8")
     config.write_text(text.replace("label_smoothing: 0.0", "label_smoothing: 0.125"))
     run = tmp_path / "run"
-    words = ("--config", str(config), "--init-from", str(classified), "--freeze", "conv1.*", "--fold", "1", "--folds",
-             "3", "--nodes", "1", "--accelerator", "cpu", "--set", "training.epochs=1")  # fmt: skip
+    words = ("--config", str(config), "--init-from", str(classified), "--freeze", "conv1.*", "--freeze-to", "1", "--fold",
+             "1", "--folds", "3", "--nodes", "1", "--accelerator", "cpu", "--set", "training.epochs=1")  # fmt: skip
     assert train(animals, run, *words) == 0
     made = read_yaml(run / "config.yaml")
     assert made["training"]["label_smoothing"] == 0.125
@@ -163,7 +163,8 @@ def test_training(classified, animals, tmp_path) -> None:
     assert [len(split["validation"]) for split in splits] == [8, 12]
     assert json.loads((run / "environment.json").read_text("utf-8"))["devices"]["kind"] == "cpu"
     before, after = (saccade.load(folder).network.state_dict() for folder in (classified, run))
-    frozen = [name for name in before if name.startswith("conv1.")]
+    assert made["training"]["freeze_to"] == 1
+    frozen = [name for name in before if name.startswith(("conv1.", "bn1.", "layer1."))]
     assert frozen
     assert all((before[name] == after[name]).all() for name in frozen)
     assert any((before[name] != after[name]).any() for name in before)

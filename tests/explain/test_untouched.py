@@ -1,7 +1,9 @@
 """A network is, after it was explained, what it was before: weights, modes, hooks, gradients, memory."""
 
+import codecs
 import copy
 import gc
+import locale
 import shutil
 
 import pytest
@@ -128,6 +130,10 @@ def test_compiled_and_parallel_networks() -> None:
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler for torch.compile's own code")
+@pytest.mark.skipif(
+    codecs.lookup(locale.getpreferredencoding(False)).name != "utf-8",
+    reason="torch.compile reads its own files in the locale's encoding, which is not UTF-8 here",
+)
 def test_a_network_that_was_compiled_to_machine_code() -> None:
     """Explained as it is written, and as fast afterwards: what was compiled is still there."""
     network, (x, _) = PlantedNetwork(2, in_place=True).eval(), planted(2)

@@ -220,7 +220,7 @@ LAYERS = [
 ]
 
 
-@pytest.mark.parametrize("arguments", LAYERS, ids=str)
+@pytest.mark.parametrize("arguments", LAYERS, ids=", ".join)
 @pytest.mark.parametrize("name", ["TransformerEncoderLayer", "TransformerDecoderLayer"])
 def test_layers_of_torch_with_every_argument(name, arguments):
     arguments = {"d_model": 12, "nhead": 3, "dim_feedforward": 20, **arguments}

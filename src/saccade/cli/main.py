@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli import compare, data, demo, evaluate, explain, export, predict, report, systems, train
+from saccade.cli import compare, data, demo, evaluate, explain, export, lr_find, predict, report, systems, train
 from saccade.errors import InputError, SaccadeError
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("systems")(systems.systems)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
+app.command("lr-find")(lr_find.lr_find)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)

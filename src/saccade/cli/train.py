@@ -35,6 +35,10 @@ def train(
     freeze: Annotated[
         list[str] | None, typer.Option("--freeze", help="Parameters not to train: 'encoder.*'. Repeatable.")
     ] = None,
+    freeze_to: Annotated[
+        int | None,
+        typer.Option("--freeze-to", help="Train only the layer groups from this one on; -1: the last one."),
+    ] = None,
     devices: Annotated[
         int, typer.Option("--devices", help="Processes that train together: GPUs, or parts of a CPU.")
     ] = 1,
@@ -84,6 +88,8 @@ def train(
         overrides = merge(overrides, {"training": {"init_from": str(init_from)}})
     if freeze:
         overrides = merge(overrides, {"training": {"freeze": freeze}})
+    if freeze_to is not None:
+        overrides = merge(overrides, {"training": {"freeze_to": freeze_to}})
     start_run(
         system,
         data,

@@ -29,6 +29,9 @@ class Implementation(Protocol):
     One that can show how its network decided has ``illustrate(network, x) -> list[Illustration]``: of the prepared
     image x, (1, c, *space), pictures for its card in the report; see `saccade.report.illustration`.
 
+    ``layer_groups(network) -> list[list[str]]``, where it is, parts the network for ``training.freeze_to`` and
+    ``training.group_rates``: patterns on names of parameters, the group nearest to the input first.
+
     A network that chooses by hard rules what it looks at may have ``check_image(image, where)``, which refuses an image
     (c, *space) by name, ``fixed_to(x)``, the network that keeps to its choice in x while explanations change x, and
     ``example_input(shape)``, on which its cost is measured; see `saccade.networks.ImageSubject2Vec`.

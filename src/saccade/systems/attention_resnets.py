@@ -80,6 +80,10 @@ class AttentionResNet:
         """The network of these settings."""
         return self.make(settings, settings.model_dump(include=set(ResNetSettings.model_fields)))
 
+    def layer_groups(self, network: nn.Module) -> list[list[str]]:
+        """As for `resnet`."""
+        return resnet.layer_groups(network)
+
 
 def _se(settings: SqueezeSettings, plain: dict[str, Any]) -> nn.Module:
     return ResNet(**plain, attention=lambda channels: SqueezeExcitation(channels, reduction=settings.reduction))

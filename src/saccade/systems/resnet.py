@@ -68,3 +68,10 @@ def plan_network(data: Mapping[str, Any], network: Mapping[str, Any]) -> dict[st
 def network(settings: ResNetSettings) -> nn.Module:
     """The network of these settings."""
     return ResNet(**settings.model_dump())
+
+
+def layer_groups(network: nn.Module) -> list[list[str]]:
+    """The stem and the first half of the stages, the others, and the last layer; fastai's parting of a ResNet-34."""
+    stages = [f"{name}.*" for name, _ in network.named_children() if name.startswith("layer")]
+    half = len(stages) // 2
+    return [["conv1.*", "bn1.*", *stages[:half]], stages[half:], ["fc.*"]]

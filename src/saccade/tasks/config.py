@@ -41,6 +41,13 @@ class Mlflow(Settings):
     experiment: str = Field("saccade", min_length=1, description="name of the experiment that the run belongs to")
 
 
+class OneCycle(Settings):
+    """The triangle of `training.schedule=one_cycle`; fastai's use_clr=(divisor, cut)."""
+
+    divisor: float = Field(20.0, gt=1, description="how much lower the learning rate is at both ends than at its peak")
+    cut: float = Field(4.0, gt=1, description="the peak is reached after 1/cut of the steps")
+
+
 class TrainingSettings(Settings):
     """Optimiser, schedule and length; a task adds its losses."""
 
@@ -48,9 +55,10 @@ class TrainingSettings(Settings):
     optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
-    schedule: Literal["warmup_cosine", "polynomial", "halving", "constant"] = Field(
-        "warmup_cosine", description="halving: times 1/2 every 250 epochs"
+    schedule: Literal["warmup_cosine", "polynomial", "halving", "constant", "one_cycle", "range_test"] = Field(
+        "warmup_cosine", description="halving: times 1/2 every 250 epochs; range_test: what `saccade lr-find` does"
     )
+    one_cycle: OneCycle = OneCycle()
     batch_size: int = Field(2, ge=1)
     epochs: int = Field(100, ge=1)
     steps_per_epoch: int | None = Field(None, ge=1, description="null: every training case once")
@@ -74,6 +82,12 @@ class TrainingSettings(Settings):
     rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict,
         description="names of parameters: factor on their learning rate; the last that fits counts",
+    )
+    freeze_to: int | None = Field(
+        None, description="layer groups before this one are not trained; -1 trains the last alone, -2 the last two"
+    )
+    group_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (), description="factor on the learning rate of each layer group, from the input on"
     )
     loggers: tuple[Literal["csv", "tensorboard", "mlflow"], ...] = Field(
         ("csv", "tensorboard"), description="where the curves go; metrics.csv is always written"

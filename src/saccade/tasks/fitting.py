@@ -33,6 +33,7 @@ class Job:
         train: Cases to learn from.
         validation: Cases held out.
         resume: Go on from the folder's ``last.ckpt``.
+        callbacks: What else happens around the training; not for several processes.
     """
 
     config: Any
@@ -40,6 +41,7 @@ class Job:
     train: Sequence[Any]
     validation: Sequence[Any]
     resume: bool
+    callbacks: Sequence[Callback] = ()
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,15 @@ def steps_of_epoch(job: Job) -> int:
     return settings.steps_per_epoch or max(1, len(job.train) // settings.batch_size)
 
 
-def batches(dataset: Dataset, sampler: Sampler, training: Any, processes: int = 1) -> DataLoader:
-    """Training batches of one process."""
+def batches(
+    dataset: Dataset,
+    sampler: Sampler,
+    training: Any,
+    processes: int = 1,
+    *,
+    collate: Callable[[Any], Any] | None = None,
+) -> DataLoader:
+    """Training batches of one process; ``collate`` makes one of items that cannot be stacked."""
     return DataLoader(
         dataset,
         batch_size=training.batch_size // processes,
@@ -72,6 +81,7 @@ def batches(dataset: Dataset, sampler: Sampler, training: Any, processes: int = 
         num_workers=training.workers,
         persistent_workers=training.workers > 0,
         pin_memory=torch.cuda.is_available(),
+        collate_fn=collate,
     )
 
 
@@ -119,7 +129,7 @@ def fit_module(
     steps_done = read_checkpoint(checkpoint)["global_step"] if checkpoint else 0
     bar = [ProgressBar(clock, settings.max_seconds, score=(column, name))] if rank == 0 else []
     loggers = _loggers(config, run, steps_done, rank, say)
-    trainer = make_trainer(config, loggers, [clock, keeper, *callbacks, *bar], devices)
+    trainer = make_trainer(config, loggers, [clock, keeper, *callbacks, *job.callbacks, *bar], devices)
     try:
         with told_once():
             trainer.fit(module, loaders.train, loaders.validation, ckpt_path=checkpoint, weights_only=True)

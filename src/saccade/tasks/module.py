@@ -1,6 +1,5 @@
 """What every task's training does alike: optimiser, schedule, averaged weights, and draws that follow from the seed."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from saccade.tasks.config import TrainingSettings
 from saccade.tasks.parameters import keep_frozen_statistics, rate_groups
+from saccade.tasks.schedule import schedule_factor
 from saccade.tasks.seeding import seed_generators
-
-WARMUP = 0.03  # part of the training in which the learning rate rises from a tenth
 
 
 @dataclass(frozen=True)
@@ -24,14 +22,14 @@ class Trial:
 
     Attributes:
         image: As the network takes it, (b, c, *space).
-        expected: Shape that the network must give.
+        expected: Shape that the network must give; None where it gives no single tensor.
         loss: Of any network on this batch.
         chance: What the loss is when nothing is known; None where that has no plain form.
         unit: What the batch is called.
     """
 
     image: Tensor
-    expected: tuple[int, ...]
+    expected: tuple[int, ...] | None
     loss: Callable[[nn.Module], Tensor]
     chance: float | None
     unit: str
@@ -115,7 +113,9 @@ class TaskModule(lightning.LightningModule, ABC):
         # What a network draws (dropout) is a function of seed, epoch, step and process: a step that is done again after
         # a crash is the same, and no state of a generator has to be kept.
         seed_generators(self.settings.seed, self.current_epoch, batch_idx, self.global_rank)
-        rate = self.settings.learning_rate * schedule_factor(self.settings.schedule, self.progress, self.current_epoch)
+        steps = self.settings.plan_of(self.current_epoch)[0] * self.steps_per_epoch
+        factor = schedule_factor(self.settings, self.progress, epoch=self.current_epoch, steps=steps)
+        rate = self.settings.learning_rate * factor
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]
             group["lr"] = rate * group["factor"]
 
@@ -126,22 +126,3 @@ class TaskModule(lightning.LightningModule, ABC):
         by_steps = self.global_step / (epochs * self.steps_per_epoch)
         by_time = 1 - self.seconds_left / limit if limit and self.seconds_left is not None else 0.0
         return min(1.0, max(by_steps, by_time))
-
-
-def schedule_factor(kind: str, progress: float, epoch: int) -> float:
-    """What the learning rate is multiplied by.
-
-    Args:
-        kind: ``warmup_cosine``, ``polynomial`` ((1 - p)^0.9), ``halving`` (every 250 epochs) or ``constant``.
-        progress: p, from 0 to 1.
-        epoch: Epochs done.
-    """
-    if kind == "polynomial":
-        return (1 - progress) ** 0.9
-    if kind == "halving":
-        return 0.5 ** (epoch // 250)
-    if kind == "constant":
-        return 1.0
-    if progress < WARMUP:
-        return 0.1 + 0.9 * progress / WARMUP
-    return 0.5 * (1 + math.cos(math.pi * (progress - WARMUP) / (1 - WARMUP)))

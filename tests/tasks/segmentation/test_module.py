@@ -1,4 +1,4 @@
-"""One training step, the schedule by hand, Dice of validation by hand."""
+"""One training step, Dice of validation by hand."""
 
 import math
 
@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from saccade.tasks.module import schedule_factor
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.module import LOSSES, SegmentationModule
 
@@ -19,27 +18,6 @@ def config(patch=(5, 3, 7), names=None, **training) -> SegmentationConfig:
         "intensity": {"kind": "z_score"},
     }
     return SegmentationConfig.parse({"system": "unet", "data": data, "training": training}, "test")
-
-
-@pytest.mark.parametrize(
-    ("kind", "progress", "epoch", "factor"),
-    [
-        ("constant", 0.7, 9, 1.0),
-        ("polynomial", 0.0, 0, 1.0),
-        ("polynomial", 0.75, 0, 0.25**0.9),
-        ("polynomial", 1.0, 0, 0.0),
-        ("halving", 0.1, 249, 1.0),
-        ("halving", 0.1, 250, 0.5),
-        ("halving", 0.1, 750, 0.125),
-        ("warmup_cosine", 0.0, 0, 0.1),
-        ("warmup_cosine", 0.015, 0, 0.55),  # half of the way from 0.1 to 1
-        ("warmup_cosine", 0.03, 0, 1.0),
-        ("warmup_cosine", 0.515, 0, 0.5),  # the middle of what is left
-        ("warmup_cosine", 1.0, 0, 0.0),
-    ],
-)
-def test_schedules_by_hand(kind, progress, epoch, factor) -> None:
-    assert schedule_factor(kind, progress, epoch) == pytest.approx(factor, abs=1e-12)
 
 
 class Fixed(nn.Module):
