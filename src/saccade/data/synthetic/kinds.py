@@ -117,6 +117,16 @@ _ALL = (
         cases=64,
     ),
     Kind(
+        "mammograms",
+        "saccade.data.synthetic.mammograms",
+        "X-rays of breasts with up to three lesions of known shape, margin and density; PNG and a table of boxes",
+        (
+            Option("classes", "lesion, or impression: benign-looking or suspicious; default lesion"),
+            Option("missing", "part of the descriptors that nobody wrote down; default 0", float),
+        ),
+        cases=200,
+    ),
+    Kind(
         "moving-shapes",
         "saccade.data.synthetic.moving_shapes",
         "videos of day and night, 1 if both days have the same moving shape, else 0, in an .npz; needs distant frames",
