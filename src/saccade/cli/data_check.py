@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from saccade.data.layouts import Dataset, Fault
 
 _FAULTS = 2
-_TASKS = ("segmentation", "classification", "detection")
+_TASKS = ("segmentation", "classification", "detection", "landmarks")
 
 
 def check(
@@ -33,7 +33,9 @@ def check(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option("--task", help="segmentation, classification or detection, where the folder does not tell."),
+        typer.Option(
+            "--task", help="segmentation, classification, detection or landmarks, where the folder does not tell."
+        ),
     ] = None,
     columns: Annotated[
         str | None, typer.Option("--columns", help="Of a table of images, the target: age, or severity,extent.")
@@ -46,10 +48,13 @@ def check(
     Images with a target each: saccade data check chest_xrays --columns projection
 
     Images with boxes: saccade data check blood_cells
+
+    Images with landmarks: saccade data check mouse_paws
     """
     from saccade.data.check import check_cases
     from saccade.data.classification.layouts import is_image_dataset
     from saccade.data.detection.layouts import is_box_dataset
+    from saccade.data.landmarks.layouts import is_landmark_dataset
     from saccade.data.layout_labels import read_label_names
     from saccade.data.layouts import scan_dataset
 
@@ -57,6 +62,9 @@ def check(
         raise unknown_name("saccade data check", "task", task, list(_TASKS))
     if task == "detection" or (task is None and not columns and is_box_dataset(root)):
         _check_boxes(root, as_json)
+        return
+    if task == "landmarks" or (task is None and not columns and is_landmark_dataset(root)):
+        _check_landmarks(root, as_json)
         return
     if task == "classification" or columns or (task is None and is_image_dataset(root)):
         _check_targets(root, columns, as_json)
@@ -103,6 +111,22 @@ def _check_boxes(root: Path, as_json: bool) -> None:
         )
     about = {"layout": dataset.layout, "cases": len(dataset.scenes), "classes": list(dataset.names)}
     told = f"{_counted(len(dataset.scenes), 'image')} ({describe_boxes(dataset)})"
+    _say(about, told, root, faults, as_json)
+
+
+def _check_landmarks(root: Path, as_json: bool) -> None:
+    """The check of images with landmarks."""
+    from saccade.data.landmarks.check import check_landmarks, describe_landmarks
+    from saccade.data.landmarks.layouts import scan_landmark_dataset
+
+    dataset = scan_landmark_dataset(root)
+    with progress_bar() as bar:
+        task = bar.add_task("checking", total=len(dataset.cases))
+        faults = check_landmarks(
+            dataset, progress=lambda done, _, case: bar.update(task, completed=done, description=case)
+        )
+    about = {"layout": dataset.layout, "cases": len(dataset.cases), "landmarks": list(dataset.names)}
+    told = f"{_counted(len(dataset.cases), 'image')} ({describe_landmarks(dataset)})"
     _say(about, told, root, faults, as_json)
 
 

@@ -36,6 +36,10 @@ Kind = Literal[
     "reversed box",
     "empty box",
     "duplicate object",
+    "point outside",
+    "duplicate point",
+    "unknown point",
+    "empty landmark",
 ]
 
 

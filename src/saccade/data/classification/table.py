@@ -12,12 +12,14 @@ from saccade.data.classification.read import PICTURES, is_image, without_suffix
 from saccade.data.layout_case import Fault
 from saccade.errors import InputError, unknown_name
 
-_IMAGE = ("image", "img", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_id",
-          "image_file", "scan", "volume", "picture")  # fmt: skip
+IMAGE_COLUMNS = (
+    "image", "img", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_id",
+    "image_file", "scan", "volume", "picture",
+)  # fmt: skip
 _TARGET = ("target", "label", "class", "y", "diagnosis", "score", "grade")
 _PREFIXES = ("target_", "label_", "class_", "target ", "label ")
-_SPLIT = ("split", "subset", "partition")
-_GROUP = ("group", "patient", "patient_id", "patientid", "subject", "subject_id")
+SPLIT_COLUMNS = ("split", "subset", "partition")
+GROUP_COLUMNS = ("group", "patient", "patient_id", "patientid", "subject", "subject_id")
 _ID = ("id", "case", "case_id")
 _FOLDERS = ("", "images", "image", "imgs", "img", "scans", "pictures")
 _SUFFIXES = ("", *PICTURES, ".nii.gz", ".nii", ".nrrd", ".mha")
@@ -32,7 +34,7 @@ def find_tables(root: Path) -> list[Path]:
             header = read_rows(path)[0]
         except InputError:
             continue
-        if _named(header, _IMAGE) and len(header) > 1:
+        if named_column(header, IMAGE_COLUMNS) and len(header) > 1:
             found.append(path)
     return found
 
@@ -61,15 +63,18 @@ def read_tables(paths: Sequence[Path], root: Path, columns: Sequence[str] | None
         headers.append(header)
         rows += [(path, split, row) for row in content]
     header = headers[0]
-    image = _named(header, _IMAGE)
+    image = named_column(header, IMAGE_COLUMNS)
     if image is None:
         raise InputError(f"{paths[0]}: must have a column of images (image, file, path ...), has {', '.join(header)}.")
-    roles = {role: _named(header, names) for role, names in (("split", _SPLIT), ("group", _GROUP), ("id", _ID))}
+    roles = {
+        role: named_column(header, names)
+        for role, names in (("split", SPLIT_COLUMNS), ("group", GROUP_COLUMNS), ("id", _ID))
+    }
     chosen = target_columns(paths[0], header, [row for _, _, row in rows], columns)
     cases, faults = [], []
     for path, split, row in rows:
         written = row.get(image, "")
-        source = _locate(path.parent, written)
+        source = locate_image(path.parent, written)
         id = row.get(roles["id"] or "", "") or (
             without_suffix(written.strip().lstrip("/")) if written.strip(" /") else ""
         )
@@ -99,11 +104,11 @@ def target_columns(path: Path, header: Sequence[str], rows: Sequence[Row], asked
             if column not in header:
                 raise unknown_name(str(path), "column", column, list(header))
         return list(asked)
-    if (one := _named(header, _TARGET)) is not None:
+    if (one := named_column(header, _TARGET)) is not None:
         return [one]
     if many := [column for column in header if column.casefold().startswith(_PREFIXES)]:
         return many
-    taken = {_named(header, names) for names in (_IMAGE, _SPLIT, _GROUP, _ID)}
+    taken = {named_column(header, names) for names in (IMAGE_COLUMNS, SPLIT_COLUMNS, GROUP_COLUMNS, _ID)}
     left = [column for column in header if column not in taken and column]
     differing = [column for column in left if len({row.get(column, "") for row in rows}) > 1]
     if len(left) == 1:
@@ -153,12 +158,13 @@ def names_label_maps(path: Path) -> bool:
     return any(value and is_image(Path(value)) for value in values) or not any(values)
 
 
-def _named(header: Sequence[str], names: Sequence[str]) -> str | None:
+def named_column(header: Sequence[str], names: Sequence[str]) -> str | None:
+    """The column that has one of these names, whatever its capitals; None if there is none."""
     known = {column.casefold().replace(" ", "_"): column for column in reversed(header)}
     return next((known[name] for name in names if name in known), None)
 
 
-def _locate(base: Path, written: str) -> Path | None:
+def locate_image(base: Path, written: str) -> Path | None:
     """The file that a row means: below the table or its folder of images, with or without its suffix."""
     if not written.strip() or "\0" in written:
         return None

@@ -111,6 +111,13 @@ _ALL = (
         64,
     ),
     Kind(
+        "chest-radiographs",
+        "saccade.data.synthetic.chest",
+        "chest radiographs whose ribs are to be found and counted; PNG, a table of landmarks and one of centre lines",
+        (Option("size", "small (128 x 128 pixels) or full (256 x 256); default small"),),
+        64,
+    ),
+    Kind(
         "lungs",
         "saccade.data.synthetic.lungs",
         "CT of chests whose lungs are diseased in a known part, told by texture alone; NIfTI and a table",
