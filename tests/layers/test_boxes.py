@@ -138,6 +138,19 @@ def test_offsets_lead_back_to_the_box(seed: int, dims: int) -> None:
     assert torch.allclose(encode(anchors, anchors), torch.zeros(5, 2 * dims), atol=1e-6)
 
 
+@pytest.mark.parametrize("threshold", [0.4, 0.5])  # of the training, of the demonstration
+def test_the_overlaps_that_the_lecture_shows(threshold: float) -> None:
+    """Three objects against the 4 x 4 grid, as printed in fastai's Deep Learning Part 2 (2018), lesson 9."""
+    overlaps = torch.zeros(3, 16)
+    overlaps[0, [9, 10, 13, 14]] = torch.tensor([0.0091, 0.0922, 0.0315, 0.3985])
+    overlaps[1, [8, 9, 10, 12, 13, 14]] = torch.tensor([0.0356, 0.0549, 0.0103, 0.2598, 0.4538, 0.0653])
+    overlaps[2, 11] = 0.1897
+    found = match(overlaps, threshold)
+    assert found.positive.nonzero()[:, 0].tolist() == [11, 13, 14]
+    names = ("chair", "diningtable", "sofa")
+    assert [names[number] for number in found.index[found.positive]] == ["sofa", "diningtable", "chair"]
+
+
 def test_every_object_has_an_anchor_and_the_last_wins_a_shared_one() -> None:
     overlaps = torch.tensor([[0.1, 0.2, 0.0], [0.0, 0.3, 0.6], [0.05, 0.25, 0.1]])
     found = match(overlaps, 0.5)
