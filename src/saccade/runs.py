@@ -14,6 +14,7 @@ from saccade.tasks import begin
 from saccade.tasks.backends import exported_network
 from saccade.tasks.classification.predictor import ClassificationPredictor
 from saccade.tasks.config import SIZES, RunConfig
+from saccade.tasks.detection.predictor import DetectionPredictor
 from saccade.tasks.devices import Devices, join, rank_of_process, together
 from saccade.tasks.extend import extend as extend_config
 from saccade.tasks.fitting import Job, Say
@@ -29,7 +30,7 @@ from saccade.tasks.weights import load_weights, read_checkpoint
 FORMAT = 1
 DECIDED = ("auto", "balanced")  # values that a run replaces by what they come to; given again, they say the same
 SECTIONS = ("training", "augmentation", "inference", "data", "network")
-Predictor = SegmentationPredictor | ClassificationPredictor
+Predictor = SegmentationPredictor | ClassificationPredictor | DetectionPredictor
 
 
 def train(
@@ -256,7 +257,7 @@ def load_segmentation(run: Path | str, *, device: str = "cpu", system: str | Non
         InputError: If the run is one of another task, too.
     """
     predictor = load(run, device=device, system=system)
-    if isinstance(predictor, ClassificationPredictor):
+    if not isinstance(predictor, SegmentationPredictor):
         raise InputError(f"{run}: must be a run of a segmentation, is one of a {predictor.config.task}.")
     return predictor
 

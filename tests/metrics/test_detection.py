@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from saccade.errors import InputError
-from saccade.metrics.detection import COCO_OVERLAPS, compare_detections, score_detections
+from saccade.metrics.detection import COCO_OVERLAPS, ap50, ap50_of_draws, compare_detections, score_detections
 from saccade.metrics.detection_match import Found, Truth, judge, match_coco, match_voc
 
 NAMES = ("red", "white")
@@ -215,3 +215,21 @@ def test_a_comparison_is_that_of_the_scores_over_the_same_draws(seed: int) -> No
         assert pair["low"] <= pair["difference"] <= pair["high"]
     same = compare_detections(found, found, truth, NAMES)["ap50"]
     assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)  # whatever the draw, nothing differs
+
+
+def test_ap50_alone_is_that_of_all_scores() -> None:
+    rng = np.random.default_rng(3)
+    truth, found = {}, {}
+    for number in range(7):
+        low = rng.uniform(0, 50, (4, 2))
+        boxes = np.concatenate([low, low + rng.uniform(8, 20, (4, 2))], 1)
+        names = tuple(rng.choice(["a", "b"], 4))
+        none = np.zeros(4, bool)
+        truth[str(number)] = Truth(boxes, names, none, none)
+        found[str(number)] = Found(boxes + rng.normal(0, 2, boxes.shape), rng.uniform(size=4), names)
+    every = score_detections(found, truth, ["a", "b", "c"])["summary"]["ap50"]
+    assert ap50(found, truth, ["a", "b", "c"]) == pytest.approx(every["value"])
+    draws = ap50_of_draws(found, truth, ["a", "b", "c"])
+    assert draws[0] == pytest.approx(every["value"])
+    np.testing.assert_allclose(np.quantile(draws[1:], [0.025, 0.975]), [every["low"], every["high"]])
+    assert np.isnan(ap50(found, truth, []))

@@ -56,7 +56,7 @@ def prior_boxes(
     maps: Sequence[int],
     *,
     image: int,
-    steps: Sequence[int],
+    steps: Sequence[float | int],
     smallest: Sequence[float | int],
     largest: Sequence[float | int],
     ratios: Sequence[Sequence[float | int]],

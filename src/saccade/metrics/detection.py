@@ -156,10 +156,21 @@ def ap50(found: Mapping[str, Found], truth: Mapping[str, Truth], names: Sequence
         truth: Image -> objects.
         names: The classes.
     """
-    once = np.ones((1, len(truth)))
-    ranked = [_rank(found, truth, name, list(truth), 0.5, match_voc, None) for name in names]
-    scores = [float(over_draws(one, once, area_under_envelope)[0]) for one in ranked if one.objects.sum()]
-    return sum(scores) / len(scores) if scores else nan
+    return float(_ap50(found, truth, names, np.ones((1, len(truth))))[0])
+
+
+def ap50_of_draws(
+    found: Mapping[str, Found], truth: Mapping[str, Truth], names: Sequence[str], *, seed: int = 0
+) -> np.ndarray:
+    """``ap50`` over all images, then over each of the draws of images that intervals are taken from.
+
+    Args:
+        found: Image -> detections.
+        truth: Image -> objects.
+        names: The classes.
+        seed: Of the draws; with the same one they are the same for other detections in these images.
+    """
+    return _ap50(found, truth, names, _weights(len(truth), seed))
 
 
 def over_draws(ranked: Ranked, weights: np.ndarray, curve: Curve) -> np.ndarray:
@@ -235,6 +246,15 @@ def _draw(
             "sensitivity_at": at_rates,
         }
     return voc, values
+
+
+def _ap50(
+    found: Mapping[str, Found], truth: Mapping[str, Truth], names: Sequence[str], weights: np.ndarray
+) -> np.ndarray:
+    ranked = {name: _rank(found, truth, name, list(truth), 0.5, match_voc, None) for name in names}
+    values = {name: {"ap50": over_draws(one, weights, area_under_envelope)} for name, one in ranked.items()}
+    scores = _mean(values, "ap50")
+    return np.broadcast_to(scores, len(weights))  # without a class it is one nan
 
 
 def _rank(

@@ -18,14 +18,17 @@ from saccade.networks.retinanet import RetinaNet
 from saccade.networks.sononet import SonoNet
 from saccade.networks.spatial_transformer import Localisation, STNClassifier
 from saccade.networks.ssd import SSD
+from saccade.networks.ssd300 import SSD300
 from saccade.networks.strided_attention_unet import StridedAttentionUNet
 from saccade.networks.subject2vec import Subject, Subject2Vec
 from saccade.networks.tomogram_cnn import TomogramCNN
 from saccade.networks.unet import UNet
 from saccade.networks.vgg import VGG
+from saccade.networks.whole_image import WholeImage
 
 __all__ = [
     "SSD",
+    "SSD300",
     "VGG",
     "AGSonoNet",
     "AlexNet",
@@ -52,6 +55,7 @@ __all__ = [
     "Subject2Vec",
     "TomogramCNN",
     "UNet",
+    "WholeImage",
     "pad_sets",
     "put_between",
 ]

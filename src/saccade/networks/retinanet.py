@@ -11,11 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.conv import _ConvNd
 
 from saccade.errors import InputError
 from saccade.layers.anchors import proportions_of, pyramid_anchors
 from saccade.layers.dimensions import CONV, check_spatial_dims
 from saccade.networks.checks import refuse_below_one
+from saccade.networks.residual import Attention
 from saccade.networks.resnet import ResNet
 from saccade.networks.ssd import AnchorHead
 
@@ -78,6 +80,8 @@ class RetinaNet(nn.Module):
         base: Side of an anchor in steps of its map.
         scales: See `pyramid_anchors`.
         ratios: See `pyramid_anchors`.
+        attention: Factory from a number of channels to a module that stands behind the last convolution of both
+            networks, seeing the map of each level: ``CBAM`` for one; None (default) for none.
 
     Raises:
         InputError: For numbers below 1, one dimension, or a finest stage that is not there.
@@ -104,6 +108,7 @@ class RetinaNet(nn.Module):
         base: float | int = 4.0,
         scales: Sequence[float | int] = SCALES,
         ratios: Sequence[Sequence[float | int]] | None = None,
+        attention: Attention = None,
     ) -> None:
         super().__init__()
         check_spatial_dims("RetinaNet", spatial_dims)
@@ -120,12 +125,12 @@ class RetinaNet(nn.Module):
         first = 4 if stem == "imagenet" else 1
         self.strides = tuple(first * 2**level for level in range(finest, len(channels) + extra))
         self.base, self.scales, self.ratios = base, tuple(scales), list(ratios or proportions_of(spatial_dims))
-        self.of_scores, self.of_boxes = (_tower(width, depth, spatial_dims) for _ in range(2))
+        self.of_scores, self.of_boxes = (_tower(width, depth, spatial_dims, attention) for _ in range(2))
         each = len(self.scales) * len(self.ratios)
         self.head = AnchorHead(width, out_channels, each, spatial_dims=spatial_dims, bias=-log((1 - PRIOR) / PRIOR))
         parts: Any = [*self.of_scores, *self.of_boxes, self.head.scores, self.head.boxes]
         for part in parts:
-            if not isinstance(part, nn.ReLU):
+            if isinstance(part, _ConvNd):
                 nn.init.normal_(part.weight, std=0.01)
                 if part is not self.head.scores:
                     nn.init.zeros_(part.bias)
@@ -141,8 +146,10 @@ class RetinaNet(nn.Module):
         return pyramid_anchors(shape, strides=self.strides, base=self.base, scales=self.scales, ratios=self.ratios)
 
 
-def _tower(width: int, depth: int, spatial_dims: int) -> nn.Sequential:
+def _tower(width: int, depth: int, spatial_dims: int, attention: Attention) -> nn.Sequential:
     layers: list[nn.Module] = []
     for _ in range(depth):
         layers += [CONV[spatial_dims](width, width, 3, padding=1), nn.ReLU()]
+    if attention is not None:
+        layers.append(attention(width))
     return nn.Sequential(*layers)

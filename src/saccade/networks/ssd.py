@@ -15,7 +15,7 @@ from saccade.layers.dimensions import BATCH_NORM, CONV, check_spatial_dims
 from saccade.networks.checks import refuse_below_one
 from saccade.networks.resnet import ResNet
 
-FEATURE_STEP = 32  # pixels for each position of the features
+FEATURE_STEP = {"imagenet": 32, "small": 8}  # pixels for each position of the features, by stem
 
 
 class StandardConv(nn.Module):
@@ -82,6 +82,7 @@ class SSD(nn.Module):
         spatial_dims: 2 or 3.
         channels: Widths of the ResNet's stages, four of them.
         blocks: Blocks of each stage; (3, 4, 6, 3) is the lecture's ResNet-34.
+        stem: Of the ResNet; ``small`` keeps the grid, for small images.
         width: Channels of the maps with heads.
         maps: How many maps have a head: 1 is the lecture's single head, 3 its multi head.
         zooms: See `grid_anchors`.
@@ -109,6 +110,7 @@ class SSD(nn.Module):
         spatial_dims: int = 2,
         channels: Sequence[int] = (64, 128, 256, 512),
         blocks: Sequence[int] = (3, 4, 6, 3),
+        stem: str = "imagenet",
         width: int = 256,
         maps: int = 3,
         zooms: Sequence[float] = (1.0,),
@@ -125,9 +127,9 @@ class SSD(nn.Module):
             )
         single = maps == 1
         self.zooms, self.ratios = tuple(zooms), tuple(ratios or _ratios(spatial_dims))
-        backbone = ResNet(in_channels, 1, spatial_dims=spatial_dims, channels=channels, blocks=blocks)
+        backbone = ResNet(in_channels, 1, spatial_dims=spatial_dims, channels=channels, blocks=blocks, stem=stem)
         del backbone.fc
-        self.backbone = backbone
+        self.backbone, self.feature_step = backbone, FEATURE_STEP[stem]
         of_features, of_convolutions = (0.25, 0.1) if single else (0.4, 0.4)
         if dropout is not None:
             of_features = of_convolutions = dropout
@@ -153,7 +155,7 @@ class SSD(nn.Module):
 
     def grids(self, shape: Sequence[int]) -> list[tuple[int, ...]]:
         """Positions of each map with a head, for an input of this shape."""
-        grid, found = tuple(-(-size // FEATURE_STEP) for size in shape), []
+        grid, found = tuple(-(-size // self.feature_step) for size in shape), []
         for _ in self.steps:
             grid = tuple(-(-size // 2) for size in grid)
             found.append(grid)

@@ -225,5 +225,32 @@ _ALL = (
         "A volume as a set of patches, weighed by attention, that are also made again",
         2_969_269,
     ),
+    System(
+        "ssd",
+        "saccade.systems.ssd",
+        "detection",
+        "Liu et al. 2016, arXiv:1512.02325 (teaching form: fastai, Deep Learning Part 2, 2018)",
+        "ssd with one map and one anchor (network.maps=1)",
+        "Anchors on three coarse grids behind a ResNet, focal loss, and the steps on the way there",
+        24_734_744,
+    ),
+    System(
+        "ssd300",
+        "saccade.systems.ssd300",
+        "detection",
+        "Liu et al. 2016, arXiv:1512.02325",
+        "ssd",
+        "Default boxes on six maps behind VGG-16, hard background mined",
+        26_285_486,
+    ),
+    System(
+        "retinanet",
+        "saccade.systems.retinanet",
+        "detection",
+        "Lin et al. 2017, arXiv:1708.02002",
+        "retinanet with plain cross-entropy (training.loss=binary_cross_entropy)",
+        "Feature pyramid and focal loss, in 2D and 3D; its head with or without CBAM",
+        31_518_260,
+    ),
 )
 SYSTEMS = {system.name: system for system in _ALL}

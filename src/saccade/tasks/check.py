@@ -43,11 +43,8 @@ def check_training(module: TaskModule, batch: Any, device: str = "cpu") -> list[
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise InputError(f"check: the network cannot take images of shape {tuple(image.shape)}: {reason}.") from None
-    if not isinstance(logits, Tensor):
-        kind = type(logits).__name__
-        raise RunError(f"check: the network must give one tensor of logits, gave a {kind}. Return the finest ones.")
-    if tuple(logits.shape) != expected:
-        raise RunError(f"check: the network must give logits of shape {expected}, got {tuple(logits.shape)}.")
+    if expected is not None:
+        _check_logits(logits, expected)
     start = trial.loss(network)
     if not torch.isfinite(start):
         raise RunError(
@@ -65,7 +62,7 @@ def check_training(module: TaskModule, batch: Any, device: str = "cpu") -> list[
         raise RunError(f"check: the gradient of {broken[0]} must be of finite numbers, has NaN or infinity.")
     first, last, steps, seconds = _learn_by_heart(module, network, trial)
     lines = [
-        f"shapes: image {tuple(image.shape)} -> logits {tuple(logits.shape)}",
+        f"shapes: image {tuple(image.shape)}" + ("" if expected is None else f" -> logits {expected}"),
         f"loss at the start {start.item():.4f}" + ("" if trial.chance is None else f" (chance is {trial.chance:.4f})"),
         f"one {trial.unit}: loss {first:.4f} -> {last:.4f} in {steps} steps, {seconds / max(1, steps):.2f} s a step",
     ]
@@ -75,6 +72,14 @@ def check_training(module: TaskModule, batch: Any, device: str = "cpu") -> list[
         what = f"the loss on a single {trial.unit} hardly falls"
         lines.append(f"warning: {what}; look at learning rate, labels and intensity")
     return lines
+
+
+def _check_logits(logits: Any, expected: tuple[int, ...]) -> None:
+    if not isinstance(logits, Tensor):
+        kind = type(logits).__name__
+        raise RunError(f"check: the network must give one tensor of logits, gave a {kind}. Return the finest ones.")
+    if tuple(logits.shape) != expected:
+        raise RunError(f"check: the network must give logits of shape {expected}, got {tuple(logits.shape)}.")
 
 
 def check_bfloat16(module: TaskModule, image: Tensor, device: str = "cpu") -> None:

@@ -15,6 +15,7 @@ from saccade.errors import InputError
 
 # what frameworks put before the names of a network's tensors; in a checkpoint of ours the averaged weights come first
 PREFIXES = ("", "average.module.", "network.", "module.", "model.", "net.")
+BACKBONES = ("", "backbone.")  # where a network keeps one that is published, or trained, by itself
 SHOWN = 3
 
 
@@ -121,7 +122,8 @@ def _without_prefix(found: Mapping[str, Tensor], network: nn.Module) -> dict[str
     """The tensors under the names that the network would give them."""
     own = network.state_dict()
 
-    def stripped(prefix: str) -> dict[str, Tensor]:
-        return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+    def renamed(prefix: str, backbone: str) -> dict[str, Tensor]:
+        return {backbone + name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
 
-    return max((stripped(prefix) for prefix in PREFIXES), key=lambda tensors: len(tensors.keys() & own.keys()))
+    ways = (renamed(prefix, backbone) for backbone in BACKBONES for prefix in PREFIXES)
+    return max(ways, key=lambda tensors: len(tensors.keys() & own.keys()))

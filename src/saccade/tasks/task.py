@@ -17,6 +17,7 @@ from saccade.tasks.fitting import Job, Say
 TASKS = {
     "segmentation": "saccade.tasks.segmentation.task",
     "classification": "saccade.tasks.classification.task",
+    "detection": "saccade.tasks.detection.task",
 }
 
 

@@ -68,6 +68,14 @@ class BoxDataset:
     names: tuple[str, ...]
     faults: tuple[Fault, ...] = ()
 
+    def labelled(self) -> list[Scene]:
+        """All scenes: one without objects says that none is there."""
+        return list(self.scenes)
+
+    def case(self, id: str) -> Scene:
+        """As `scene`, under the name that data sets of all tasks have for it."""
+        return self.scene(id)
+
     def scene(self, id: str) -> Scene:
         """The scene of that id.
 

@@ -134,6 +134,12 @@ _ALL = (
         cases=200,
     ),
     Kind(
+        "shapes-boxes",
+        "saccade.data.synthetic.box_shapes",
+        "pictures of one to three discs, squares and triangles with their boxes; PNG and a table of boxes",
+        cases=500,
+    ),
+    Kind(
         "moving-shapes",
         "saccade.data.synthetic.moving_shapes",
         "videos of day and night, 1 if both days have the same moving shape, else 0, in an .npz; needs distant frames",

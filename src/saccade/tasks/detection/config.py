@@ -26,6 +26,11 @@ class Data(Settings):
     size: tuple[Length, ...] = Field(
         min_length=2, max_length=3, description="pixels or voxels that each image is stretched to, rows first"
     )
+    object_sides: tuple[float, float, float] = Field(
+        (16.0, 32.0, 64.0),
+        description="percentiles 10, 50 and 90 of the training objects' sides in pixels of that size, a side being the "
+        "square root of the area, in 3D the cube root of the volume",
+    )
     intensity: Intensity
 
     @model_validator(mode="after")

@@ -1,11 +1,15 @@
 """What a detector says of an image: boxes in the user's units with names and scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
+
+from saccade.layers.boxes import clip
+from saccade.tasks.detection.frame import Frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,3 +50,17 @@ class Located:
     scores: Float[Tensor, "n"]
     classes: Integer[Tensor, "n"]
     more: tuple[Mapping[str, str], ...] = ()
+
+
+def detections_of(located: Located, frame: Frame, classes: Sequence[str]) -> Detections:
+    """What was found in a prepared image, in the user's units; boxes end at the image's border.
+
+    Args:
+        located: By a system.
+        frame: Of the image.
+        classes: By number.
+    """
+    size = torch.tensor(frame.size[::-1], dtype=torch.float64)
+    boxes = frame.to_user(clip(located.boxes.double().cpu(), size).numpy())
+    names = tuple(classes[number] for number in located.classes.tolist())
+    return Detections(boxes, located.scores.double().cpu().numpy(), names, located.more, frame.picture_size)

@@ -24,3 +24,39 @@ of pictures (c, rows, columns); of volumes (c, i, j, k) along k, j, i (so that x
 A system that learns what objects are like names the columns in a preset, ``plan: {"descriptors": [...]}``;
 their values in the training data end up in ``config.data.descriptors``: name -> values in order.
 """
+
+from pathlib import Path
+
+from torch import nn
+
+from saccade.tasks.detection.begin import deal, describe_case, open_dataset, plan, split_cases
+from saccade.tasks.detection.config import DetectionConfig
+from saccade.tasks.detection.predictor import DetectionPredictor
+from saccade.tasks.detection.train import fit
+from saccade.tasks.detection.train import train_detection as train
+
+__all__ = [
+    "Config", "deal", "describe_case", "fit", "make_predictor", "open_dataset", "plan", "plan_line",
+    "sizes", "split_cases", "train",
+]  # fmt: skip
+
+Config = DetectionConfig
+
+
+def make_predictor(network: nn.Module, config: DetectionConfig, run: Path, *, device: str) -> DetectionPredictor:
+    """What applies the network; nothing else of the run belongs to it."""
+    return DetectionPredictor(network, config, device=device)
+
+
+def plan_line(config: DetectionConfig) -> str:
+    """Classes, descriptors, size and values."""
+    data = config.data
+    size = " x ".join(map(str, data.size))
+    more = f", with {', '.join(data.descriptors)}" if data.descriptors else ""
+    classes = f"{len(data.classes)} class{'es' * (len(data.classes) > 1)}{more}"
+    return f"{classes}; images {size}, {data.channels} channel(s), {data.intensity.kind}; loss {config.training.loss}"
+
+
+def sizes(config: DetectionConfig) -> tuple[int, int]:
+    """Channels of the images, and the scores of an anchor."""
+    return config.data.channels, config.outputs

@@ -1,0 +1,91 @@
+"""Decisions taken from images and their boxes: classes, descriptors, size, values. All end in config.yaml."""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from saccade.data.classification.case import Case
+from saccade.data.classification.targets import class_order
+from saccade.data.detection.case import BoxDataset, Scene
+from saccade.errors import InputError
+from saccade.tasks.classification.plan import LOOKED_AT, plan_images, take_fingerprint
+from saccade.tasks.detection.frame import read_framed
+
+MULTIPLE = 32  # pixels of a picture's sides: the step of the coarsest map of a ResNet, so that grids end at its border
+
+
+def plan_objects(dataset: BoxDataset, scenes: Sequence[Scene], asked: Mapping[str, Any], wanted: Any) -> dict[str, Any]:
+    """Classes, and the values of the descriptors that a system learns.
+
+    Args:
+        dataset: The data.
+        scenes: Those to learn from.
+        asked: What the user says of it: ``classes``, ``descriptors``.
+        wanted: Names of the descriptors that the system learns.
+
+    Raises:
+        InputError: If there is nothing to learn, or a descriptor is not there.
+    """
+    objects = [item for scene in scenes for item in scene.objects if not (item.difficult or item.crowd)]
+    if not objects:
+        raise InputError(f"{dataset.root}: must have objects in the images to train on, found none.")
+    found = {}
+    for name in wanted:
+        values = [item.more[name] for item in objects if item.more.get(name)]
+        if not values and name not in asked.get("descriptors", {}):
+            known = ", ".join(sorted({key for item in objects for key in item.more})) or "nothing more"
+            raise InputError(f"{dataset.root}: objects must have '{name}', which this system learns, have {known}.")
+        found[name] = class_order(values)
+    return {"classes": list(asked.get("classes") or dataset.names), "descriptors": found}
+
+
+def plan_scenes(dataset: BoxDataset, scenes: Sequence[Scene], hints: Mapping[str, Any]) -> dict[str, Any]:
+    """Channels, size and intensity.
+
+    The size is the images' median, shrunk to at most as many pixels as the preset says; sides of pictures become
+    multiples of 32.
+
+    Args:
+        dataset: The data.
+        scenes: Those to learn from.
+        hints: Of the preset: ``pixels``, and whether the size is to be ``square``.
+
+    Raises:
+        InputError: If an image cannot be read, or boxes have other axes than images.
+    """
+    found = plan_images(take_fingerprint([Case(scene.id, scene.image) for scene in scenes]), pixels=hints.get("pixels"))
+    size: list[int] = found["size"]
+    if len(size) != dataset.dims:
+        raise InputError(f"{dataset.root}: images have {len(size)} axes, boxes have {dataset.dims}; they must agree.")
+    if hints.get("square"):
+        size = [round(prod(size) ** (1 / len(size)))] * len(size)
+    if len(size) == 2 and not hints.get("square"):
+        size = [max(MULTIPLE, round(side / MULTIPLE) * MULTIPLE) for side in size]
+    return {"channels": found["channels"], "size": size, "intensity": found["intensity"]}
+
+
+def sides_of_objects(scenes: Sequence[Scene], size: Sequence[int]) -> list[float]:
+    """Percentiles 10, 50 and 90 of the sides (root of the area or volume) of objects, in pixels of that size.
+
+    Args:
+        scenes: Those to learn from.
+        size: That images are stretched to.
+
+    Raises:
+        InputError: If an image cannot be read.
+    """
+    step = max(1, len(scenes) // LOOKED_AT)
+    sides: list[float] = []
+    for scene in scenes[::step][:LOOKED_AT]:
+        boxes = np.array([item.box for item in scene.objects if not (item.difficult or item.crowd)], float)
+        if not len(boxes):
+            continue
+        _, frame, _ = read_framed(scene.image, size)
+        low, high = np.split(frame.to_prepared(boxes.reshape(len(boxes), -1)), 2, axis=1)
+        sides += ((high - low).clip(0).prod(1) ** (1 / len(size))).tolist()
+    known = [side for side in sides if side > 0]
+    if not known:
+        raise InputError("detection: the objects to train on must have boxes with lengths above 0.")
+    return [round(float(value), 1) for value in np.percentile(known, (10, 50, 90))]
