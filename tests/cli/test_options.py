@@ -26,6 +26,9 @@ REFUSED: dict[str, dict[str, tuple[list[str], str]]] = {
         "--dicom-seg": ([], f"predict: --dicom-seg {RUN_IS}"),
         "--max-memory": (["4GB"], f"predict: --max-memory {RUN_IS}"),
         "--overlap": (["0"], f"predict: --overlap {RUN_IS}"),
+        "--voc": ([], f"predict: --voc {RUN_IS.replace('segmentations', 'detections')}"),
+        "--pictures": ([], f"predict: --pictures {RUN_IS.replace('segmentations', 'detections')}"),
+        "--min-score": (["0.5"], f"predict: --min-score {RUN_IS.replace('segmentations', 'detections')}"),
     },
     "evaluate": {
         name: (words, f"evaluate: {name} is for label maps, PREDICTIONS is a table of predictions.")

@@ -1,6 +1,7 @@
-"""`saccade predict`: labels, attention maps, probabilities and volumes of scans; classes and numbers of images."""
+"""`saccade predict`: labels, attention maps, probabilities and volumes of scans; classes and boxes of images."""
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -9,6 +10,16 @@ import typer
 from saccade.errors import InputError
 
 Opened = TypeVar("Opened")
+OF_SEGMENTATIONS = (
+    "--attention", "--probabilities", "--uncertainty", "--clean-up", "--dicom-seg", "--max-memory", "--mirror",
+    "--overlap",
+)  # fmt: skip
+# The class of a predictor, and the module whose `predict` does the work: here tasks other than segmentation plug in.
+PREDICTS = {
+    "ClassificationPredictor": "saccade.cli.predict_targets",
+    "DetectionPredictor": "saccade.cli.predict_detections",
+    "LandmarksPredictor": "saccade.cli.predict_landmarks",
+}
 
 
 def predict(
@@ -16,7 +27,10 @@ def predict(
     inputs: Annotated[list[Path], typer.Argument(help="Scans, DICOM folders, images, or folders of them.")],
     out: Annotated[
         Path,
-        typer.Option("--out", help="Folder for <case>.nii.gz, volumes.csv and label descriptions, or predictions.csv."),
+        typer.Option(
+            "--out",
+            help="Folder for <case>.nii.gz, volumes.csv and label descriptions; predictions.csv or .json.",
+        ),
     ],
     attention: Annotated[
         bool,
@@ -46,6 +60,15 @@ def predict(
     vectors: Annotated[
         bool, typer.Option("--vectors", help="Also write vectors.csv: what the last layer decides on, of each image.")
     ] = False,
+    voc: Annotated[
+        bool, typer.Option("--voc", help="Also write detections as Pascal VOC: Annotations/<image>.xml with <score>.")
+    ] = False,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Also draw the boxes of detections: pictures/<image>.png.")
+    ] = False,
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", help="Leave detections out that are less sure than this, 0 to 1.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Also do scans that are finished.")] = False,
     max_memory: Annotated[
         str | None, typer.Option("--max-memory", help="Memory that may be used, e.g. 4GB or 512MB.")
@@ -62,7 +85,7 @@ def predict(
         str, typer.Option("--backend", help="torch, or onnx or openvino with what `saccade export` made.")
     ] = "torch",
 ) -> None:
-    """Segment scans: results lie on each scan's own grid. Of a classification or regression: predictions.csv.
+    """Segment scans: results lie on each scan's own grid. Of classes and numbers: predictions.csv, of boxes: .json.
 
     What is finished in --out is skipped, so a stopped command is continued by giving it again. Several commands
     at once, or torchrun, share the scans out.
@@ -70,14 +93,15 @@ def predict(
     Example: saccade predict run scan.nii.gz dicom_folder/ --out predictions --attention
 
     Classes: saccade predict fold0 new_images/ one.png --ensemble fold1 --out predictions
+
+    Boxes: saccade predict run new_images/ --out predictions --pictures --min-score 0.3
     """
     from saccade.cli.bar import progress_bar
-    from saccade.cli.predict_targets import predict_targets, predict_vectors, refuse_options
+    from saccade.cli.predict_targets import refuse_options
     from saccade.cli.processes import device_of_process, share_of_process
     from saccade.cli.size import parse_size
     from saccade.files import check_folder
     from saccade.runs import load
-    from saccade.tasks.classification.predictor import ClassificationPredictor
     from saccade.tasks.segmentation.cleanup import choose_clean_up
     from saccade.tasks.segmentation.ensemble import ensemble_of
     from saccade.tasks.segmentation.output import Wanted, find_scans, predict_scans
@@ -85,25 +109,19 @@ def predict(
 
     check_folder(out)
     limit = None if max_memory is None else parse_size("--max-memory", max_memory)
-    changes: dict[str, object] = {}
-    if mirror is not None:
-        changes["mirror_axes"] = _axes(mirror)
-    if overlap is not None:
-        changes["overlap"] = overlap
+    options = {
+        "--attention": attention, "--probabilities": probabilities, "--uncertainty": uncertainty,
+        "--clean-up": clean_up, "--dicom-seg": dicom_seg, "--vectors": vectors, "--voc": voc, "--pictures": pictures,
+        "--min-score": min_score, "--max-memory": max_memory, "--mirror": mirror, "--overlap": overlap,
+    }  # fmt: skip
     place = device_of_process(device)
     opened = [(path, load(path, device=place, system=system, backend=backend)) for path in (run, *(ensemble or ()))]
-    if isinstance(opened[0][1], ClassificationPredictor):
-        given = {"--probabilities": probabilities, "--uncertainty": uncertainty, "--clean-up": clean_up,
-                 "--dicom-seg": dicom_seg, "--max-memory": max_memory, "--overlap": overlap}  # fmt: skip
-        refuse_options(given)
-        members = _members(opened, ClassificationPredictor, "classification", changes)
-        typer.echo(predict_targets(members, inputs, out, attention=attention, overwrite=overwrite))
-        if vectors:
-            typer.echo(predict_vectors(members, inputs, out))
+    homes = [PREDICTS[kind.__name__] for kind in type(opened[0][1]).__mro__ if kind.__name__ in PREDICTS]
+    if homes:
+        importlib.import_module(homes[0]).predict(opened, inputs, out, options, overwrite)
         return
-    if vectors:
-        raise InputError("predict: --vectors is for classifications, this run is a segmentation.")
-    several = _members(opened, SegmentationPredictor, "segmentation", changes)
+    refuse_options(options, OF_SEGMENTATIONS, "segmentation")
+    several = members(opened, SegmentationPredictor, "segmentation", changes_of(options))
     predictor = several[0] if len(several) == 1 else ensemble_of(several)
     scans = find_scans(inputs, apart_from=out)
     with progress_bar() as bar:
@@ -131,7 +149,17 @@ def predict(
             typer.echo(str(path))
 
 
-def _members(
+def changes_of(options: Mapping[str, Any]) -> dict[str, object]:
+    """The inference settings that options stand for."""
+    changes: dict[str, object] = {}
+    if options["--mirror"] is not None:
+        changes["mirror_axes"] = _axes(options["--mirror"])
+    if options["--overlap"] is not None:
+        changes["overlap"] = options["--overlap"]
+    return changes
+
+
+def members(
     opened: Sequence[tuple[Path, Any]], kind: type[Opened], task: str, changes: dict[str, object]
 ) -> list[Opened]:
     """Runs that must be of one task, with other inference settings."""

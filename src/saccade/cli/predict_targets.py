@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from saccade.errors import InputError
 
@@ -11,15 +13,44 @@ if TYPE_CHECKING:
     from saccade.tasks.classification.output import Predictor
     from saccade.tasks.classification.predictor import ClassificationPredictor
 
+TAKEN = ("--attention", "--vectors", "--mirror")
 _WAYS_OUT = {"--probabilities": " The table always has them."}
+# Whose options these are, where not of segmentations alone.
+_OF_OTHERS = {
+    "--attention": "segmentations and classifications",
+    "--mirror": "segmentations and classifications",
+    "--vectors": "classifications",
+    "--voc": "detections",
+    "--pictures": "detections and landmarks",
+    "--min-score": "detections",
+}
 
 
-def refuse_options(options: Mapping[str, object]) -> None:
-    """Refuse what has a meaning for segmentations alone."""
+def refuse_options(options: Mapping[str, object], taken: Sequence[str], task: str) -> None:
+    """Refuse what was given and has no meaning for a task."""
     for name, value in options.items():
-        if value is not None and value is not False and value != []:
-            hint = _WAYS_OUT.get(name, "")
-            raise InputError(f"predict: {name} is for segmentations, this run is a classification.{hint}")
+        if name not in taken and value is not None and value is not False and value != []:
+            hint = _WAYS_OUT.get(name, "") if task == "classification" else ""
+            whose = _OF_OTHERS.get(name, "segmentations")
+            raise InputError(f"predict: {name} is for {whose}, this run is a {task}.{hint}")
+
+
+def predict(
+    opened: "Sequence[tuple[Path, Any]]", inputs: Sequence[Path], out: Path, options: Mapping[str, Any], overwrite: bool
+) -> None:
+    """Classes and numbers of images.
+
+    Raises:
+        InputError: For options that other tasks have, or what cannot be used.
+    """
+    from saccade.cli.predict import changes_of, members
+    from saccade.tasks.classification.predictor import ClassificationPredictor
+
+    refuse_options(options, TAKEN, "classification")
+    predictors = members(opened, ClassificationPredictor, "classification", changes_of(options))
+    typer.echo(predict_targets(predictors, inputs, out, attention=options["--attention"], overwrite=overwrite))
+    if options["--vectors"]:
+        typer.echo(predict_vectors(predictors, inputs, out))
 
 
 def predict_targets(

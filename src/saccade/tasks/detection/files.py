@@ -70,9 +70,15 @@ def read_detections(path: Path, truth: BoxDataset) -> Predicted:
     return Predicted(found, tuple(map(str, classes)))
 
 
-def write_detections(path: Path, classes: tuple[str, ...], scenes: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write a file of ours; ``scenes`` are from `to_json`."""
-    write_json(path, {"format": FORMAT, "version": VERSION, "classes": list(classes), "scenes": scenes})
+def write_detections(
+    path: Path,
+    classes: tuple[str, ...],
+    scenes: Mapping[str, Mapping[str, Any]],
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a file of ours; ``scenes`` are from `to_json`, ``about`` is what else it says."""
+    content = {"format": FORMAT, "version": VERSION, "classes": list(classes), **(about or {}), "scenes": scenes}
+    write_json(path, content)
 
 
 def to_json(image: Path | str, detections: Detections) -> dict[str, Any]:
