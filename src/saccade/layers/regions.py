@@ -16,7 +16,7 @@ def region_align(
     boxes: Sequence[Float[Tensor, "_ box"]],
     size: int | Sequence[int],
     *,
-    step: float = 1.0,
+    step: float | int = 1,
     samples: int = 2,
 ) -> Float[Tensor, "r c *size"]:
     """What is in each box, as means over the cells of a grid laid over it.
@@ -41,8 +41,8 @@ def region_align(
 
     >>> maps = torch.arange(16.0).view(1, 1, 4, 4)
     >>> region_align(maps, [torch.tensor([[1.0, 0, 3, 4]])], 2)[0, 0]
-    tensor([[ 3.0000,  4.0000],
-            [11.0000, 12.0000]])
+    tensor([[ 3.,  4.],
+            [11., 12.]])
     """
     space = maps.shape[2:]
     dims = len(space)

@@ -9,6 +9,7 @@ from saccade.networks.homework import HomeworkUNet2D, HomeworkUNet3D
 from saccade.networks.image_subject2vec import ImageSubject2Vec
 from saccade.networks.learn_to_pay_attention import LearnToPayAttention
 from saccade.networks.lenet import LeNet
+from saccade.networks.lesion_describer import LesionDescriber
 from saccade.networks.non_local_c2d import NonLocalC2D
 from saccade.networks.non_local_unet import NonLocalUNet
 from saccade.networks.patch_sets import PatchGrid, pad_sets
@@ -40,6 +41,7 @@ __all__ = [
     "ImageSubject2Vec",
     "LeNet",
     "LearnToPayAttention",
+    "LesionDescriber",
     "Localisation",
     "Looks",
     "NonLocalC2D",

@@ -11,6 +11,14 @@ from saccade.study.tables import markdown, number, span, unknown
 
 # Name of each score for people, in the order in which they are shown.
 SCORES = {"ap50": "AP50", "ap": "AP", "sensitivity": "Sensitivity"}
+DESCRIPTIONS = {
+    "recall_at_4": "Objects among the four surest detections",
+    "descriptors": "Descriptors right, of what was found",
+    "descriptors_end_to_end": "Descriptors right, of all objects",
+    "sentence": "Sentences right, of what was found",
+    "sentence_end_to_end": "Sentences right, of all objects",
+}
+OF_DESCRIPTORS = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "end_to_end": "Of all objects"}
 
 
 def detection_tables(result: Mapping[str, Any]) -> list[Table]:
@@ -32,6 +40,8 @@ def detection_tables(result: Mapping[str, Any]) -> list[Table]:
     ]
     if not unknown(result["working_point"]["score"]):
         tables.append(_working_point(result))
+    if "per_descriptor" in summary:
+        tables += _descriptions(summary)
     if "against" in result:
         tables.append(detection_comparison(result["against"]))
     return tables
@@ -49,7 +59,7 @@ def detection_csv(result: Mapping[str, Any]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["class", "score", "value", "low", "high"])
     for name, scores in {"": result["summary"], **result["summary"]["per_class"]}.items():
-        for score in SCORES:
+        for score in (key for key in (*SCORES, *DESCRIPTIONS) if key in scores):
             numbers = ("" if unknown(scores[score][key]) else scores[score][key] for key in ("value", "low", "high"))
             writer.writerow([name, score, *numbers])
     return text.getvalue()
@@ -72,6 +82,20 @@ def verdict(pair: Mapping[str, Any]) -> str:
     if pair["low"] <= 0 <= pair["high"]:
         return "difference not shown: the interval includes zero"
     return "better" if pair["low"] > 0 else "worse"
+
+
+def _descriptions(summary: Mapping[str, Any]) -> list[Table]:
+    """What is said of what was found."""
+    rows = [["Score", "Value", "95 % interval"]]
+    rows += [[title, number(summary[score]["value"]), span(summary[score])] for score, title in DESCRIPTIONS.items()]
+    each = [["Descriptor", "Objects", "Found", *(c for t in OF_DESCRIPTORS.values() for c in (t, "95 % interval"))]]
+    for name, scores in summary["per_descriptor"].items():
+        cells = [cell for score in OF_DESCRIPTORS for cell in (number(scores[score]["value"]), span(scores[score]))]
+        each.append([name, str(scores["n"]), str(scores["found"]), *cells])
+    return [
+        Table("descriptions: a region is right from an overlap of one half on", rows),
+        Table("descriptor by descriptor, of what was found", each),
+    ]
 
 
 def _working_point(result: Mapping[str, Any]) -> Table:

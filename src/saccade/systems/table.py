@@ -252,5 +252,14 @@ _ALL = (
         "Feature pyramid and focal loss, in 2D and 3D; its head with or without CBAM",
         31_518_260,
     ),
+    System(
+        "lesion-describer",
+        "saccade.systems.lesion_describer",
+        "detection",
+        "Kisilev et al. 2016, doi:10.1007/978-3-319-46976-8_13 (a proposal: its layers could not be had)",
+        "separate networks that find and describe (network.shared=false)",
+        "Finds lesions and says in a sentence what each is like, by features shared by all questions",
+        1_164_991,
+    ),
 )
 SYSTEMS = {system.name: system for system in _ALL}

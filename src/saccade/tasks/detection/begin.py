@@ -93,18 +93,16 @@ def plan(
     chosen = implementation.PRESETS[preset]
     hints = chosen.get("plan", {})
     asked = merge(chosen.get("data", {}), overrides.get("data", {}))
+    objects = plan_objects(dataset, cases, asked, hints.get("descriptors", ()))
     decided: dict[str, Any] = {
-        "data": {
-            "root": str(dataset.root.resolve()),
-            **plan_objects(dataset, cases, asked, hints.get("descriptors", ())),
-            **plan_scenes(dataset, cases, hints),
-        }
+        "data": {"root": str(dataset.root.resolve()), **objects, **plan_scenes(dataset, cases, hints)}
     }
     if "intensity" in asked:
         decided["data"].pop("intensity")  # what was decided for another kind means nothing here
     size = asked.get("size") or decided["data"]["size"]
     decided["data"]["object_sides"] = sides_of_objects(cases, size)
     decided = merge(decided, {key: value for key, value in chosen.items() if key != "plan"}, overrides)
+    decided["data"]["descriptors"] = objects["descriptors"]  # the user's are among them, those without values filled
     config = DetectionConfig.parse(merge({"system": system, "preset": preset}, decided), system)
     losses = implementation.LOSSES
     loss = losses[0] if config.training.loss == "auto" else config.training.loss

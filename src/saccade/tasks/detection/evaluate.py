@@ -10,6 +10,7 @@ import numpy as np
 from saccade.data.detection.case import BoxDataset, Scene
 from saccade.data.detection.layouts import find_box_dataset
 from saccade.errors import InputError
+from saccade.metrics.description import score_descriptions
 from saccade.metrics.detection import compare_detections, score_detections
 from saccade.metrics.detection_match import Found, Truth, judge
 from saccade.tasks.classification.evaluate import match_ids
@@ -74,7 +75,8 @@ def score_scenes(
     Returns:
         ``{"task", "classes", "summary", "curves", "working_point", "cases"}``: summary, with ``per_class`` in it, and
         working point of `score_detections`; ``curves``: class -> (recall, precision); ``cases``: of each image its
-        objects, and the hits, missed and false positives at the working point.
+        objects, and the hits, missed and false positives at the working point. Where detections and objects are
+        described, the scores of `score_descriptions` stand in the summary, with ``per_descriptor``, and in the cases.
 
     Raises:
         InputError: If boxes have other numbers of axes than the true ones.
@@ -86,13 +88,24 @@ def score_scenes(
     scored = score_detections(said, truth, names, seed=seed)
     curves = {name: scores.pop("curve") for name, scores in scored["per_class"].items()}
     least = shown_from(scored["working_point"])
+    described = score_descriptions(
+        said,
+        {id: found[id].more or [{}] * len(found[id]) for id in said},
+        truth,
+        {scene.id: [item.more for item in scene.objects] for scene in chosen},
+    )
+    summary = {**scored["summary"], "per_class": scored["per_class"]}
+    cases = {id: _counted(said[id], truth[id], names, least) for id in said}
+    if described is not None:
+        summary |= {**described["summary"], "per_descriptor": described["per_descriptor"]}
+        cases = {id: {**case, **described["cases"][id]} for id, case in cases.items()}
     return {
         "task": "detection",
         "classes": list(names),
-        "summary": {**scored["summary"], "per_class": scored["per_class"]},
+        "summary": summary,
         "curves": curves,
         "working_point": scored["working_point"],
-        "cases": {id: _counted(said[id], truth[id], names, least) for id in said},
+        "cases": cases,
     }
 
 
@@ -183,7 +196,8 @@ def _check_classes(path: Path, predicted: Predicted, dataset: BoxDataset, say: S
 def _known(detections: Detections, names: Sequence[str]) -> Detections:
     kept = np.array([name in names for name in detections.names], bool)
     said = tuple(name for name in detections.names if name in names)
-    return Detections(detections.boxes[kept], detections.scores[kept], said, (), detections.size)
+    more = tuple(of_one for of_one, keep in zip(detections.more, kept, strict=bool(detections.more)) if keep)
+    return Detections(detections.boxes[kept], detections.scores[kept], said, more, detections.size)
 
 
 def _compare(

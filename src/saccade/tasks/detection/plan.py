@@ -22,22 +22,26 @@ def plan_objects(dataset: BoxDataset, scenes: Sequence[Scene], asked: Mapping[st
     Args:
         dataset: The data.
         scenes: Those to learn from.
-        asked: What the user says of it: ``classes``, ``descriptors``.
-        wanted: Names of the descriptors that the system learns.
+        asked: What the user says of it: ``classes``, and ``descriptors`` in place of the system's: name -> values, or
+            none for those that are there.
+        wanted: Names of the descriptors that the system learns where the user names none.
 
     Raises:
-        InputError: If there is nothing to learn, or a descriptor is not there.
+        InputError: If there is nothing to learn, a descriptor is not there, or the system learns none.
     """
     objects = [item for scene in scenes for item in scene.objects if not (item.difficult or item.crowd)]
     if not objects:
         raise InputError(f"{dataset.root}: must have objects in the images to train on, found none.")
+    named: Mapping[str, Sequence[str]] = asked.get("descriptors") or dict.fromkeys(wanted, ())
+    if named and not wanted:
+        raise InputError("data.descriptors: this system learns none. Leave it out, or take lesion-describer.")
     found = {}
-    for name in wanted:
+    for name, listed in named.items():
         values = [item.more[name] for item in objects if item.more.get(name)]
-        if not values and name not in asked.get("descriptors", {}):
+        if not values:
             known = ", ".join(sorted({key for item in objects for key in item.more})) or "nothing more"
             raise InputError(f"{dataset.root}: objects must have '{name}', which this system learns, have {known}.")
-        found[name] = class_order(values)
+        found[name] = list(listed) or class_order(values)
     return {"classes": list(asked.get("classes") or dataset.names), "descriptors": found}
 
 
