@@ -19,6 +19,7 @@ from saccade.tasks.devices import Devices, join, rank_of_process, together
 from saccade.tasks.extend import extend as extend_config
 from saccade.tasks.fitting import Job, Say
 from saccade.tasks.initialise import initialise
+from saccade.tasks.landmarks.predictor import LandmarksPredictor
 from saccade.tasks.layer_groups import with_layer_groups
 from saccade.tasks.parameters import freeze, rate_groups
 from saccade.tasks.run_folder import holds_something, must_be_empty, working_in
@@ -30,7 +31,7 @@ from saccade.tasks.weights import load_weights, read_checkpoint
 FORMAT = 1
 DECIDED = ("auto", "balanced")  # values that a run replaces by what they come to; given again, they say the same
 SECTIONS = ("training", "augmentation", "inference", "data", "network")
-Predictor = SegmentationPredictor | ClassificationPredictor | DetectionPredictor
+Predictor = SegmentationPredictor | ClassificationPredictor | DetectionPredictor | LandmarksPredictor
 
 
 def train(

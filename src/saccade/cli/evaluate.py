@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Modules that score what is no folder of label maps: ``reads(predictions)`` says whether it is theirs, and
 # ``score(predictions, truth, wanted)`` gives a `Scored`.
-SCORERS = ("saccade.cli.evaluate_targets", "saccade.cli.evaluate_detections")
+SCORERS = ("saccade.cli.evaluate_landmarks", "saccade.cli.evaluate_targets", "saccade.cli.evaluate_detections")
 
 
 class Wanted(NamedTuple):

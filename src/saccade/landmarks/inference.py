@@ -1,6 +1,7 @@
 """The best joint choice of labels, exactly: min-sum variable elimination on the true graph (Viterbi on a chain)."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -31,17 +32,9 @@ def minimise(states: Sequence[int], factors: Iterable[Factor]) -> tuple[list[int
     ([1, 0], 1.0)
     """
     left = [_sorted(scope, table) for scope, table in factors]
-    waiting, total = set(range(len(states))), 0.0
+    total = 0.0
     choices: list[tuple[int, Scope, np.ndarray]] = []
-    while waiting:
-        clusters = {v: _cluster(v, left) for v in waiting}
-        best = min(waiting, key=lambda v: (prod(states[u] for u in clusters[v]), v))
-        cluster = clusters[best]
-        if (entries := prod(states[u] for u in cluster)) > MOST_ENTRIES:
-            raise RunError(
-                f"minimise: a table of {entries:,} entries would be needed, at most {MOST_ENTRIES:,} are allowed. "
-                "Use fewer hypotheses or a narrower graph."
-            )
+    for best, cluster in _order(tuple(states), tuple(scope for scope, _ in left)):
         table = np.zeros([states[u] for u in cluster])
         rest = []
         for scope, part in left:
@@ -55,7 +48,6 @@ def minimise(states: Sequence[int], factors: Iterable[Factor]) -> tuple[list[int
         least = table.min(axis)
         left = [*rest, (others, least)] if others else rest
         total += 0.0 if others else float(least)
-        waiting.remove(best)
     labels = [0] * len(states)
     for variable, others, choice in reversed(choices):
         labels[variable] = int(choice[tuple(labels[u] for u in others)])
@@ -93,5 +85,20 @@ def _sorted(scope: Scope, table: Float[np.ndarray, "..."]) -> Factor:
     return tuple(scope[axis] for axis in order), np.asarray(table, float).transpose(order)
 
 
-def _cluster(variable: int, factors: Sequence[Factor]) -> Scope:
-    return tuple(sorted({variable}.union(*(scope for scope, _ in factors if variable in scope))))
+@lru_cache(maxsize=256)
+def _order(states: tuple[int, ...], scopes: tuple[Scope, ...]) -> list[tuple[int, Scope]]:
+    """In which order variables are eliminated, each with those that its table depends on, itself among them."""
+    left, waiting, found = set(scopes), set(range(len(states))), []
+    while waiting:
+        clusters = {v: {v}.union(*(scope for scope in left if v in scope)) for v in waiting}
+        best = min(waiting, key=lambda v: (prod(states[u] for u in clusters[v]), v))
+        cluster = tuple(sorted(clusters[best]))
+        if (entries := prod(states[u] for u in cluster)) > MOST_ENTRIES:
+            raise RunError(
+                f"minimise: a table of {entries:,} entries would be needed, at most {MOST_ENTRIES:,} are allowed. "
+                "Use fewer hypotheses or a narrower graph."
+            )
+        left = {scope for scope in left if best not in scope} | {tuple(v for v in cluster if v != best)}
+        waiting.remove(best)
+        found.append((best, cluster))
+    return found

@@ -52,7 +52,7 @@ def fit_crf(
     refines: bool = True,
     misses: bool = False,
     width: int = 3,
-    l1: float = 0.01,
+    l1: float = 0.05,
     floor: float = 1e-3,
     least_std: float = 1.0,
 ) -> LandmarkCRF:
@@ -116,7 +116,6 @@ def _learn(crf: LandmarkCRF, examples: Sequence[Example], tolerance: float, l1: 
     for step in range(STEPS):
         model = replace(crf, weights=Weights(**current))
         gradient = {name: np.zeros_like(value) for name, value in current.items()}
-        gradient["pair"] += l1
         for example, labels, tables in zip(examples, wanted, between, strict=True):
             best = model.solve(example.candidates, _only(model, example.candidates, labels), tables)
             worst = model.solve(example.candidates, _wrong(model, example.candidates, labels), tables)
@@ -125,6 +124,7 @@ def _learn(crf: LandmarkCRF, examples: Sequence[Example], tolerance: float, l1: 
         for name, value in current.items():
             squares[name] += gradient[name] ** 2
             value -= RATE * gradient[name] / np.sqrt(squares[name])
+            value -= RATE * l1 if name == "pair" else 0.0  # not divided: it must not count the more the less data say
             np.maximum(value, 0.0, out=value)
             if step >= STEPS // 2:
                 mean[name] += value / (STEPS - STEPS // 2)

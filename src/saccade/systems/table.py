@@ -217,6 +217,15 @@ _ALL = (
         33_237_559,
     ),
     System(
+        "rib-crf",
+        "saccade.systems.rib_crf",
+        "landmarks",
+        "Mader et al. 2018, doi:10.1007/978-3-030-00934-2_63",
+        "rib-crf without its CRF (inference.crf=none)",
+        "U-Net heat maps of named points, and a CRF that chooses among their maxima or looks again at all pixels",
+        1_227_522,
+    ),
+    System(
         "subject2vec",
         "saccade.systems.subject2vec",
         "classification",

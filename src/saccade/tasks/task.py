@@ -18,6 +18,7 @@ TASKS = {
     "segmentation": "saccade.tasks.segmentation.task",
     "classification": "saccade.tasks.classification.task",
     "detection": "saccade.tasks.detection.task",
+    "landmarks": "saccade.tasks.landmarks.task",
 }
 
 
@@ -104,5 +105,8 @@ def task_of(system: str, data: Path | str, asked: str | None = None) -> str:
     if asked is not None:
         return asked
     from saccade.data.classification.layouts import is_image_dataset
+    from saccade.data.landmarks.layouts import is_landmark_dataset
 
+    if is_landmark_dataset(data):
+        return "landmarks"
     return "classification" if is_image_dataset(data) else "segmentation"

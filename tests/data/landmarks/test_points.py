@@ -11,7 +11,7 @@ from saccade.data.classification.prepare import Values, prepare
 from saccade.data.classification.read import Image, read_image
 from saccade.data.landmarks.check import check_landmarks, describe_landmarks
 from saccade.data.landmarks.layouts import find_landmark_dataset, is_landmark_dataset, scan_landmark_dataset
-from saccade.data.landmarks.placement import place
+from saccade.data.landmarks.placement import affine_of, place
 from saccade.errors import InputError
 
 LONG = ["image", "name", "x", "y"]
@@ -128,7 +128,7 @@ def test_points_follow_their_picture(tmp_path, fit, size) -> None:
     dataset = find_landmark_dataset(pictures(tmp_path, 1))
     case = dataset.cases[0]
     image = read_image(case.source)
-    placement = place(image, case.source, size, fit)
+    placement = place(image, affine_of(case.source), size, fit)
     points = np.array(list(case.points.values()))
     on_grid = placement.to_grid(points)
     assert placement.to_user(on_grid) == pytest.approx(points)
@@ -145,7 +145,7 @@ def test_points_follow_their_volume_whatever_its_axes(tmp_path) -> None:
     dataset = find_landmark_dataset(volumes(tmp_path, 1))
     case = dataset.cases[0]
     image = read_image(case.source)
-    placement = place(image, case.source, image.space, "stretch")
+    placement = place(image, affine_of(case.source), image.space, "stretch")
     points = np.array(list(case.points.values()))
     on_grid = placement.to_grid(points)
     for position in on_grid:

@@ -51,24 +51,37 @@ class Placement:
         return self.to_user(positions) if self.physical else positions
 
 
-def place(image: Image, source: Path | None, size: Sequence[int], fit: str) -> Placement:
+def affine_of(source: Path) -> Float[np.ndarray, "4 4"] | None:
+    """From voxels of a file's volume, its axes along right, front, up, to world mm; None for a picture.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    if is_picture(source):
+        return None
+    shape, affine = read_grid(source)
+    found: np.ndarray = affine @ inv_ornt_aff(io_orientation(affine), shape)
+    return found
+
+
+def place(image: Image, affine: Float[np.ndarray, "4 4"] | None, size: Sequence[int], fit: str) -> Placement:
     """The placement of an image that `saccade.data.classification.prepare` brings to a network's grid.
 
     Args:
         image: As it was read.
-        source: Its file; None for an array, whose coordinates are pixels, of one with three axes in their order.
+        affine: Of a volume, as `affine_of` gives it; None for pictures and arrays, whose coordinates are pixels (of an
+            array with three axes in their order).
         size: Of the network's grid.
         fit: How the image comes to it.
     """
     dims = len(size)
-    matrix, offset, physical = np.eye(dims), np.zeros(dims), False
+    matrix, offset = np.eye(dims), np.zeros(dims)
     if dims == 2:
         matrix = matrix[::-1].copy()  # x is along columns, the second axis
-    if source is not None and not is_picture(source):
-        shape, affine = read_grid(source)
-        affine = affine @ inv_ornt_aff(io_orientation(affine), shape)
-        matrix, physical = affine[:dims, :dims], True
+    if affine is not None:
+        matrix = affine[:dims, :dims]
         offset = affine[:dims, 3] - matrix @ np.full(dims, 0.5)
+    physical = affine is not None
     inner = np.array(fitted_size(image, size, fit), float)
     # `prepare` puts whole pixels before the image, or cuts them off
     gap = np.array(size) - inner
