@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import yaml
 from PIL import Image
 
 COLUMNS, ROWS = 40, 30
@@ -53,3 +54,24 @@ def write_ours(path: Path, found: Mapping[str, Rows] = FOUND, classes: tuple[str
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
     return path
+
+
+def make_run(folder: Path, data: Path, found: Mapping[str, Rows] = FOUND) -> Path:
+    """What `saccade train` leaves of a detector that found these in its held-out images, which are all of them."""
+    from saccade.data.detection.layouts import find_box_dataset
+    from saccade.files import write_json
+    from saccade.tasks.detection.config import DetectionConfig
+    from saccade.tasks.detection.evaluate import score_scenes
+    from saccade.tasks.detection.files import from_json
+
+    dataset = find_box_dataset(data)
+    size = (16,) * dataset.dims
+    values = {"root": str(data), "classes": list(dataset.names), "size": size, "intensity": {"kind": "z_score"}}
+    config = DetectionConfig.parse({"system": "ssd", "network": {"head": "anchors"}, "data": values}, "ssd")
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    path = write_ours(folder / "validation/predictions.json", found, dataset.names)
+    said = {id: from_json(scene, id) for id, scene in json.loads(path.read_text())["scenes"].items()}
+    write_json(folder / "validation/metrics.json", score_scenes(said, dataset.scenes, dataset.names))
+    (folder / "metrics.csv").write_text("epoch,loss,val_loss,val_ap50\n0,2.5,2.7,0.1\n1,1.5,1.9,0.5\n")
+    return folder

@@ -100,5 +100,5 @@ def test_svg_is_in_the_pictures_pixels_and_names_are_text() -> None:
     assert "<script" not in text
     many = Panel(panel.levels, panel.marks * 26)
     assert "</text>" not in svg_boxes(many, 320)  # they would hide the picture
-    assert svg_boxes(many, 320).count("<rect") == 26
+    assert svg_boxes(many, 320).count("<title>") == 26
     assert 'stroke-dasharray="1.5 2.5"' in svg_sample(MISSED)

@@ -26,6 +26,10 @@ def explain(
     top: Annotated[
         int | None, typer.Option("--top", min=1, help="Explain so many classes of each image, the most probable.")
     ] = None,
+    detection: Annotated[
+        int | None,
+        typer.Option("--detection", min=1, help="Of a detector, explain this detection of each image; 1, the surest."),
+    ] = None,
     region: Annotated[
         Path | None,
         typer.Option("--region", help="Mask, or folder of masks: explain a segmentation's scores in there."),
@@ -71,11 +75,15 @@ def explain(
 
     Classes: saccade explain run images --top 3 --gallery --out maps
 
+    Boxes, the second surest: saccade explain run image.png --detection 2 --out maps
+
     A network from elsewhere: saccade explain my_module:Network scan.nii.gz --weights best.safetensors --out maps
     """
     from saccade.explain.runs import Request
 
-    request = Request(method, layer, tuple(target or ()), counterfactual, verify, top, region, truth, boxes, gallery)
+    request = Request(
+        method, layer, tuple(target or ()), counterfactual, verify, top, region, truth, boxes, gallery, detection
+    )
     request.check_together()  # a wrong wish is refused before the run is read
     predictor = _open(run, inputs, out, system, weights, assignments or [], device)
     records = _explain(predictor, inputs, out, request, quiet=json)

@@ -17,6 +17,7 @@ _HOME = {
     "cam": "class_activation",
     "class_in_region": "targets",
     "counterfactual": "targets",
+    "detection_score": "targets",
     "draw": "draw_maps",
     "eigen_cam": "eigen_cams",
     "eigen_grad_cam": "eigen_cams",
@@ -52,6 +53,7 @@ __all__ = [
     "cam",
     "class_in_region",
     "counterfactual",
+    "detection_score",
     "draw",
     "eigen_cam",
     "eigen_grad_cam",
@@ -99,7 +101,13 @@ if TYPE_CHECKING:
     from saccade.explain.perturbation import ablation_cam, occlusion, score_cam
     from saccade.explain.response import respond_cam, score_parts
     from saccade.explain.taps import attention_maps
-    from saccade.explain.targets import class_in_region, counterfactual, output_element, top_classes
+    from saccade.explain.targets import (
+        class_in_region,
+        counterfactual,
+        detection_score,
+        output_element,
+        top_classes,
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -7,8 +7,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from saccade.errors import InputError
+from saccade.metrics.inputs import Real
 
 Box = tuple[tuple[int, int], ...]
+Extent = tuple[tuple[Real, Real], ...]  # a box that need not end between voxels
 
 
 def box_of_map(map_: Float[Tensor | np.ndarray, "*space"], *, threshold: float = 0.2) -> Box | None:

@@ -27,6 +27,7 @@ from saccade.tasks.detection.frame import Frame
 MOST_SLICES = 4  # of a volume
 MOST_LABELS = 25  # more of them hide the picture
 INCHES, SMALLEST = 6.0, 2.0  # of a picture's longer and shorter side
+RIM = 0.55  # opacity of the black line behind each, for bright pictures
 _PERCENTILES = (0.5, 99.5)  # black and white of pictures deeper than 8 bits
 
 
@@ -163,6 +164,17 @@ def box_figure(panels: Sequence[Panel]) -> Figure:
     return figure
 
 
+def draw_mark(axes: Axes, mark: Mark) -> None:
+    """The box of a mark, without its label, in the axes' coordinates."""
+    x1, y1, x2, y2 = mark.box
+    style = mark.style
+    rim, line = (Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False) for _ in range(2))
+    rim.set(edgecolor="black", linewidth=style.width + 1.2, alpha=RIM)
+    line.set(edgecolor=style.colour, linewidth=style.width, linestyle=_dashes(style))
+    for part in (rim, line):
+        axes.add_patch(part)
+
+
 def svg_boxes(panel: Panel, shown_width: Real) -> Markup:
     """The boxes of a panel as SVG elements in its pixels; names are only text.
 
@@ -176,12 +188,15 @@ def svg_boxes(panel: Panel, shown_width: Real) -> Markup:
     for mark in reversed(panel.marks):  # the first lies on top
         x1, y1, x2, y2 = mark.box
         style, dashes = mark.style, " ".join(f"{part:g}" for part in mark.style.dashes)
-        parts.append(
-            Markup(
-                '<rect x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}" fill="none" stroke="{}" stroke-width="{}" '
-                'stroke-dasharray="{}" vector-effect="non-scaling-stroke"><title>{}</title></rect>'
-            ).format(x1, y1, x2 - x1, y2 - y1, style.colour, style.width, dashes or "none", _told(mark))
+        shape = Markup('<rect x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}" fill="none"').format(
+            x1, y1, x2 - x1, y2 - y1
         )
+        rim = Markup(' stroke="#000" stroke-opacity="{}" stroke-width="{:g}" vector-effect="non-scaling-stroke"/>')
+        line = Markup(
+            ' stroke="{}" stroke-width="{}" stroke-dasharray="{}" vector-effect="non-scaling-stroke">'
+            "<title>{}</title></rect>"
+        ).format(style.colour, style.width, dashes or "none", _told(mark))
+        parts += [shape, rim.format(RIM, style.width + 1.6), shape, line]
         if labelled and mark.label:
             parts.append(
                 Markup('<text x="{:.2f}" y="{:.2f}" fill="{}" font-size="{:.2f}">{}</text>').format(
@@ -223,14 +238,9 @@ def _draw(axes: Axes, panel: Panel) -> None:
     edge = [withStroke(linewidth=2.2, foreground="black")]
     labelled = len(panel.marks) <= MOST_LABELS
     for mark in reversed(panel.marks):
-        x1, y1, x2, y2 = mark.box
+        x1, y1, _, y2 = mark.box
         style = mark.style
-        axes.add_patch(
-            Rectangle(
-                (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=style.colour, linewidth=style.width,
-                linestyle=_dashes(style),
-            )
-        )  # fmt: skip
+        draw_mark(axes, mark)
         if labelled and mark.label:
             low = y1 < 0.06 * rows  # no room above
             axes.text(

@@ -12,21 +12,25 @@ from matplotlib.patches import Rectangle
 
 from saccade.data.orient import to_canonical
 from saccade.data.volume import Volume
-from saccade.explain.boxes import Box, box_of_map
+from saccade.explain.boxes import Extent, box_of_map
 from saccade.explain.render import MapScale, case_figure, grey_window, overlay, planes
+from saccade.metrics.inputs import Real
 
 GREY_PERCENTILES = (1.0, 99.0)  # of the scan's values that are finite
 FLAT_INCHES = 5.0  # height of a picture
 CHANNELS = 16  # feature maps that are drawn, the strongest
 COLUMNS = 4
+OF_MAP, OF_DETECTION = "#7dffb0", "#ffd23f"  # colours of boxes
 AXES = ((0, 1), (0, 2), (1, 2))  # across and up in the axial, coronal and sagittal plane
 
 
-def explanation_figure(scan: Volume, map_: Volume, *, flat: bool = False, boxed: bool = False) -> Figure:
+def explanation_figure(
+    scan: Volume, map_: Volume, *, flat: bool = False, boxed: bool = False, found: Extent | None = None
+) -> Figure:
     """Axial, coronal and sagittal plane through the voxel with the largest magnitude, the map in colour over them.
 
     With ``flat`` they are a picture of rows and columns, shown as it is; with ``boxed`` the box around the largest part
-    above 20 % of the map's maximum is drawn.
+    above 20 % of the map's maximum is drawn; so is ``found``, a detection's box in voxels of the canonical scan.
 
     What speaks for the target is red, what speaks against it blue; a map without negative values goes from black to
     yellow. The scale is the map's own, unscaled. A map that is 0 everywhere leaves the scan as it is.
@@ -34,18 +38,20 @@ def explanation_figure(scan: Volume, map_: Volume, *, flat: bool = False, boxed:
     if not flat:
         scan, map_ = to_canonical(scan), to_canonical(map_)
     grey, values = grey_values(scan), np.nan_to_num(map_.array)
-    scale, box = signed_scale(values), box_of_map(values) if boxed else None
+    scale = signed_scale(values)
+    drawn: list[tuple[Extent | None, str]] = [(box_of_map(values) if boxed else None, OF_MAP), (found, OF_DETECTION)]
+    boxes = [(box, colour) for box, colour in drawn if box is not None]
     if flat:
-        return _flat_figure(grey[..., 0], values[..., 0], scale, box)
+        return _flat_figure(grey[..., 0], values[..., 0], scale, boxes)
     i, j, k = np.unravel_index(int(np.abs(values).argmax()), values.shape)
     centre = int(i), int(j), int(k)
     figure = case_figure(planes(grey, centre), scan.spacing_mm, attention=planes(values, centre), scale=scale)
-    if box is not None:
+    for box, colour in boxes:
         sizes = [n * step for n, step in zip(values.shape, scan.spacing_mm, strict=True)]
         for axes, (across, up) in zip(figure.axes, AXES, strict=False):
             # planes are drawn with both axes turned round: right on the left, front and head at the top
             ends = [[sizes[axis] - end * scan.spacing_mm[axis] for end in reversed(box[axis])] for axis in (across, up)]
-            _draw_box(axes, ends[0], ends[1])
+            _draw_box(axes, ends[0], ends[1], colour)
     return figure
 
 
@@ -84,21 +90,19 @@ def signed_scale(values: Num[np.ndarray, "..."]) -> MapScale:
     return MapScale((-largest, largest), "RdBu_r") if values.min() < 0 else MapScale((0.0, largest), "inferno")
 
 
-def _flat_figure(grey: np.ndarray, values: np.ndarray, scale: MapScale, box: Box | None) -> Figure:
+def _flat_figure(grey: np.ndarray, values: np.ndarray, scale: MapScale, boxes: list[tuple[Extent, str]]) -> Figure:
     rows, columns = values.shape
     figure = Figure(figsize=(FLAT_INCHES * min(max(columns / rows, 0.3), 3) + 0.9, FLAT_INCHES), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(overlay(grey, values, limits=scale.limits, colormap=scale.colormap))
-    if box is not None:
+    for box, colour in boxes:
         vertical, horizontal = ([end - 0.5 for end in ends] for ends in box[:2])  # pixels are drawn around their middle
-        _draw_box(axes, horizontal, vertical)
+        _draw_box(axes, horizontal, vertical, colour)
     axes.axis("off")
     figure.colorbar(ScalarMappable(Normalize(*scale.limits), scale.colormap), ax=axes)
     return figure
 
 
-def _draw_box(axes: Axes, horizontal: list[float], vertical: list[float]) -> None:
+def _draw_box(axes: Axes, horizontal: list[Real], vertical: list[Real], colour: str) -> None:
     width, height = horizontal[1] - horizontal[0], vertical[1] - vertical[0]
-    axes.add_patch(
-        Rectangle((horizontal[0], vertical[0]), width, height, fill=False, edgecolor="#7dffb0", linewidth=1.2)
-    )
+    axes.add_patch(Rectangle((horizontal[0], vertical[0]), width, height, fill=False, edgecolor=colour, linewidth=1.2))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import saccade.explain
 from saccade.data.volume import Volume, write_volume
 from saccade.errors import InputError, unknown_name
-from saccade.explain.boxes import box_of_map
+from saccade.explain.boxes import Extent, box_of_map
 from saccade.explain.faithfulness import verify
 from saccade.explain.gallery import Galleries, Panel, panel, plain_name
 from saccade.explain.masks import evidence_of, localisation, read_mask
@@ -31,6 +31,7 @@ WITHOUT_TARGET = ("attention_maps", "eigen_cam", "feature_maps")
 # The class of a predictor, and the module whose `explainer` makes an `Explainer` of one: here tasks plug in.
 EXPLAINERS = {
     "ClassificationPredictor": "saccade.explain.classification",
+    "DetectionPredictor": "saccade.explain.detection",
     "SegmentationPredictor": "saccade.explain.segmentation",
 }
 
@@ -53,6 +54,7 @@ class Request:
         truth: A mask of the known evidence, or a folder with one for each case, that maps are held against.
         boxes: Whether pictures show the box around the largest part above 20 % of the maximum.
         gallery: Whether to draw all maps of a case, and all cases of a target, in one picture.
+        detection: Of a detector, explain that detection of each image, 1 for the surest.
     """
 
     method: str
@@ -65,6 +67,7 @@ class Request:
     truth: Path | None = None
     boxes: bool = False
     gallery: bool = False
+    detection: int | None = None
 
     @property
     def name(self) -> str:
@@ -89,10 +92,14 @@ class Request:
             InputError: Otherwise.
         """
         self.function()
-        if self.name in WITHOUT_TARGET and (self.targets or self.counterfactual or self.top or self.region):
+        if self.name in WITHOUT_TARGET and (
+            self.targets or self.counterfactual or self.top or self.region or self.detection
+        ):
             raise InputError(f"explain: {self.method} does not depend on a target; leave --target out.")
         if self.top is not None and self.targets:
             raise InputError("explain: --top chooses the classes; leave --target out.")
+        if self.detection is not None and (self.targets or self.top):
+            raise InputError("explain: --detection chooses one; leave --target and --top out.")
         if self.name == "feature_maps" and (self.check or self.truth or self.boxes or self.gallery):
             raise InputError(
                 "explain: feature_maps are evidence of nothing; leave --verify, --truth, --boxes and --gallery out."
@@ -100,11 +107,12 @@ class Request:
 
 
 class Sample(NamedTuple):
-    """What a verdict is made on: a network, one input of it, and the target."""
+    """What a verdict is made on: a network, one input of it, the target, and the layer if the task chose one."""
 
     network: nn.Module
     x: Tensor
     target: Target
+    layer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,8 @@ class Explanation:
         flat: Whether it is a picture, rows and columns without a place in space.
         said: What the network says of the target: a probability, or the number of a regression; None of organs.
         value: Of the target in masks of the truth.
+        layer: The layer that was looked at, where the task chose it.
+        found: Of a detection, its box in the user's units, and in voxels of the scan (start and stop along each axis).
     """
 
     target: str
@@ -129,6 +139,15 @@ class Explanation:
     flat: bool = False
     said: float | None = None
     value: int = 1
+    layer: str | None = None
+    found: "Found | None" = None
+
+
+class Found(NamedTuple):
+    """A detection that is explained."""
+
+    box: tuple[float, ...]
+    voxels: Extent
 
 
 @runtime_checkable
@@ -184,6 +203,8 @@ def explain_inputs(
         InputError: If an input, a name or a layer cannot be used.
     """
     request.check_together()
+    if request.detection is not None and not getattr(explainer, "detects", False):
+        raise InputError("explain: --detection is for networks that detect; leave it out.")
     cases, targets = explainer.cases(inputs, out), explainer.targets(request.targets)
     if request.name in WITHOUT_TARGET:
         targets = targets[:1]
@@ -217,19 +238,22 @@ def write_explanation(case: str, explanation: Explanation, out: Path, request: R
     if features:
         figure = feature_figure(map_, flat=explanation.flat)
     else:
-        figure = explanation_figure(explanation.scan, map_, flat=explanation.flat, boxed=request.boxes)
+        found = None if explanation.found is None else explanation.found.voxels
+        figure = explanation_figure(explanation.scan, map_, flat=explanation.flat, boxed=request.boxes, found=found)
     with atomic(picture) as temporary:
         temporary.write_bytes(encode(figure))
+    layer = explanation.layer or request.layer
     record: dict[str, Any] = {
         "case": case,
         "target": None if request.name in WITHOUT_TARGET else explanation.target,
         "said": explanation.said,
         "counterfactual": request.counterfactual,
         "method": request.name,
-        "layer": request.layer,
+        "layer": layer,
         "region": None if request.region is None else str(request.region),
         "map": str(file),
         "picture": str(picture),
+        **({} if explanation.found is None else {"detection": list(explanation.found.box)}),
         "lowest": float(map_.array.min()),
         "highest": float(map_.array.max()),
     }
@@ -247,8 +271,8 @@ def write_explanation(case: str, explanation: Explanation, out: Path, request: R
         spacing = None if explanation.flat else map_.spacing_mm
         record["localisation"] = localisation(map_.array, evidence_of(values, explanation.value), spacing)
     if request.check and explanation.sample is not None:
-        network, x, target = explanation.sample
-        (verdict,) = verify(network, x, target=target, method=request.function(), layer=request.layer)
+        network, x, target, chosen = explanation.sample
+        (verdict,) = verify(network, x, target=target, method=request.function(), layer=chosen or request.layer)
         record["verdict"] = {
             "faithful": verdict.faithful,
             "reasons": list(verdict.reasons),

@@ -1,7 +1,7 @@
 """What is explained: a number per item, out of whatever a network gives."""
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from torch.utils._pytree import tree_map
 
 from saccade.errors import InputError
 from saccade.explain.hooks import run_quietly
+from saccade.layers.boxes import jaccard
+
+UNSURE = 1e-6  # a detection's score that is as good as none
 
 Function = Callable[[Any], Any]
 Target = int | np.integer | Tensor | np.ndarray | Function | Sequence[int | np.integer | Function]
@@ -160,6 +163,59 @@ def output_element(*index: int, part: int | str | None = None) -> Function:
     return score
 
 
+def detection_score(box: Sequence[float | int], number: int, *, overlap: float = 0.5) -> Function:
+    """Target that is how sure a detector is of one of its detections, in logits.
+
+    ``log(p / (1 - p))`` of the highest score p among what it then says of this class that overlaps the box by half:
+    when the input changes a little, other anchors may come to stand for the same object.
+
+    The network gives boxes (b, n, 2d), scores (b, n) from 0 to 1 and classes (b, n), or a list with a mapping of
+    ``boxes``, ``scores`` and ``labels`` for each item. It must not leave out what is unsure: where nothing is left, the
+    target is that of a score of one in a million and has no gradient.
+
+    Args:
+        box: Corners, in the units of the network's boxes.
+        number: Of the class.
+        overlap: Jaccard overlap from which a box stands for the same object.
+
+    Raises:
+        InputError: While explaining, if the output has another form.
+
+    >>> boxes = torch.tensor([[[0.0, 0, 4, 4], [0, 0, 4, 3], [8, 8, 9, 9]]])
+    >>> said = (boxes, torch.tensor([[0.2, 0.5, 0.9]]), torch.tensor([[1, 1, 1]]))
+    >>> float(detection_score([0, 0, 4, 4], 1)(said))
+    0.0
+    """
+    wanted = torch.tensor([list(map(float, box))])
+
+    def score(output: Any) -> Tensor:
+        boxes, scores, classes = _detections(output)
+        near = jaccard(boxes.detach().float(), wanted.to(boxes.device))[:, 0] >= overlap
+        chosen = scores[near & (classes == number)]
+        sure = chosen.max() if len(chosen) else 0 * scores.sum()
+        return torch.logit(sure.clamp(UNSURE, 1 - UNSURE))
+
+    return score
+
+
+def _detections(output: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes, scores and classes of one item."""
+    try:
+        if isinstance(output[0], Mapping):
+            parts = [output[0][name] for name in ("boxes", "scores", "labels")]
+        else:
+            parts = [part[0] for part in output]
+        boxes, scores, classes = parts
+        if boxes.shape[0] == scores.shape[0] == classes.shape[0] and boxes.shape[1] in (4, 6):
+            return boxes, scores, classes
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError):
+        pass
+    raise InputError(
+        "detection_score: the network must give boxes (b, n, 4 or 6), scores (b, n) and classes (b, n), or a list with "
+        f"boxes, scores and labels of each item, it gives {type(output).__name__}."
+    )
+
+
 def top_classes(network: nn.Module, x: Float[Tensor, "1 c *space"], k: int = 5) -> list[int]:
     """The classes with the highest scores of one image, best first.
 
@@ -204,6 +260,8 @@ def _item(output: Any, index: int, items: int) -> Any:
     """What belongs to one item of a batch, in every tensor of an output that has the batch's length."""
     if items == 1:
         return output
+    if isinstance(output, list) and len(output) == items and all(isinstance(part, Mapping) for part in output):
+        return output[index : index + 1]
 
     def cut(part: Any) -> Any:
         belongs = isinstance(part, Tensor) and part.ndim > 0 and part.shape[0] == items

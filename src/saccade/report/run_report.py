@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import importlib
 import math
 from collections.abc import Collection
 from importlib.metadata import version
@@ -31,6 +32,11 @@ METRICS = (  # name in metrics.json, heading, decimals
     ("volume_error_ml", "volume error, ml", 1),
 )
 MOST_MEGABYTES = 80.0
+# Of the tasks with a page of another form, the function that makes it.
+PAGES = {
+    "classification": ("saccade.report.target_report", "render_targets"),
+    "detection": ("saccade.report.detection_report", "render_detections"),
+}
 HERE = Path(__file__).parent
 
 
@@ -62,12 +68,12 @@ def write_report(
         raise InputError(f"report: the number of cases shown must be 0 or more, got {cases}.")
     if max_megabytes is not None and not max_megabytes > 0:
         raise InputError(f"report: the size of the page must be above 0 megabytes, got {max_megabytes:g}.")
-    if read_run_config(run)[0].get("task") == "classification":
-        from saccade.report.target_report import render_targets
-
+    task = read_run_config(run)[0].get("task")
+    if task in PAGES:
         if max_megabytes is not None:
-            raise InputError("report: --max-megabytes is for scans, this run is a classification. Use --cases.")
-        write_text(out, render_targets(run, cases=cases))
+            raise InputError(f"report: --max-megabytes is for scans, this run is a {task}. Use --cases.")
+        module, function = PAGES[task]
+        write_text(out, getattr(importlib.import_module(module), function)(run, cases=cases))
         return out
     record = gather(run)
     room = (MOST_MEGABYTES if max_megabytes is None else max_megabytes) * 1e6

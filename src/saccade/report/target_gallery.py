@@ -162,11 +162,11 @@ def _shown(one: Illustration) -> Shown:
     longer = max(rows, columns)
     made = Pillow.fromarray(one.picture)
     if longer > FINEST:
-        made = made.resize(_scaled(columns, rows, FINEST / longer), Pillow.Resampling.LANCZOS)
+        made = made.resize(scaled(columns, rows, FINEST / longer), Pillow.Resampling.LANCZOS)
     content = io.BytesIO()
     made.save(content, "PNG")
-    width, height = _scaled(columns, rows, LARGEST / longer)
-    return Shown(one.title, _data_uri(content, "png"), columns, rows, width, height, Markup(one.overlay))
+    width, height = scaled(columns, rows, LARGEST / longer)
+    return Shown(one.title, data_uri(content, "png"), columns, rows, width, height, Markup(one.overlay))
 
 
 def _draw(predictor: "ClassificationPredictor", image: "Tensor") -> tuple[str, str]:
@@ -215,17 +215,19 @@ def _uri(picture: np.ndarray) -> str:
     longer = max(made.size)
     factor = float(math.ceil(SMALLEST / longer)) if longer < SMALLEST else min(1.0, LARGEST / longer)
     way = Pillow.Resampling.NEAREST if factor > 1 else Pillow.Resampling.LANCZOS
-    made = made.resize(_scaled(*made.size, factor), way)
+    made = made.resize(scaled(*made.size, factor), way)
     content = io.BytesIO()
     made.save(content, "JPEG", quality=88)
-    return _data_uri(content, "jpeg")
+    return data_uri(content, "jpeg")
 
 
-def _scaled(columns: int, rows: int, factor: float) -> tuple[int, int]:
+def scaled(columns: int, rows: int, factor: float) -> tuple[int, int]:
+    """A size times a factor, in whole pixels."""
     return max(1, round(columns * factor)), max(1, round(rows * factor))
 
 
-def _data_uri(content: io.BytesIO, kind: str) -> str:
+def data_uri(content: io.BytesIO, kind: str) -> str:
+    """A picture's file as the address that an <img> takes."""
     return f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
 
 

@@ -1,6 +1,7 @@
 """The page of a classification or regression: scores, confusion, curves, and the images with the worst errors first."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -46,9 +47,19 @@ def render_targets(run: Path, *, cases: int | None = None) -> str:
         InputError: If ``run`` is not the folder of a run, or its scores are damaged. What else is missing is named on
             the page.
     """
+    with damage_told(run):
+        return _render(run, read_target_run(run), SHOWN if cases is None else cases)
+
+
+def read_target_run(run: Path) -> TargetRun:
+    """What the folder of a run holds; what is missing becomes a notice.
+
+    Raises:
+        InputError: If it is not the folder of a run.
+    """
     config, text = read_run_config(run)
     notices: list[str] = []
-    record = TargetRun(
+    return TargetRun(
         name=run.resolve().name,
         config=config,
         config_text=text,
@@ -58,8 +69,13 @@ def render_targets(run: Path, *, cases: int | None = None) -> str:
         result=read_optional(run / "validation" / "metrics.json", notices),
         notices=notices,
     )
+
+
+@contextmanager
+def damage_told(run: Path) -> Iterator[None]:
+    """Whatever goes wrong with scores that are not as training wrote them becomes a line that says so."""
     try:
-        return _render(run, record, SHOWN if cases is None else cases)
+        yield
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -102,15 +118,16 @@ def draw_result(result: Mapping[str, Any]) -> list[tuple[Chart, str]]:
         # two classes have the same curve, seen from both ends
         names = list(roc)[1:] if len(roc) == 2 and result["kind"] == "classes" else list(roc)[:MOST_CURVES]
         lines = {f"{name} (AUROC {result['per_class'][name]['auroc']:.3f})": roc[name] for name in names}
-        found.append((_square("ROC", lines), "false positive rate"))
+        found.append((square_chart("ROC", lines), "false positive rate"))
     if result.get("calibration"):
         points = [(part["confidence"], part["accuracy"]) for part in result["calibration"]]
         ideal = [(0.0, 0.0), (1.0, 1.0)]
-        found.append((_square("Calibration", {"found": points, "ideal": ideal}), "said with this probability"))
+        found.append((square_chart("Calibration", {"found": points, "ideal": ideal}), "said with this probability"))
     return found
 
 
-def _square(title: str, curves: Mapping[str, list[Any]]) -> Chart:
+def square_chart(title: str, curves: Mapping[str, list[Any]]) -> Chart:
+    """Curves of points in the unit square, by name."""
     frame = charts.FRAME
     left, right = frame["left"], frame["width"] - frame["right"]
     top, bottom = frame["top"], frame["height"] - frame["bottom"]
