@@ -11,7 +11,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from saccade.errors import InputError
-from saccade.metrics.detection import COCO_OVERLAPS, ap50, ap50_of_draws, compare_detections, score_detections
+from saccade.metrics.detection import (
+    COCO_OVERLAPS,
+    ap50,
+    ap50_of_draws,
+    average_detectors,
+    compare_detections,
+    score_detections,
+)
 from saccade.metrics.detection_match import Found, Truth, judge, match_coco, match_voc
 
 NAMES = ("red", "white")
@@ -208,12 +215,12 @@ def test_a_comparison_is_that_of_the_scores_over_the_same_draws(seed: int) -> No
     found, truth = draw(seed, images=8)
     fewer = {id: Found(one.boxes[:1], one.scores[:1], one.names[:1]) for id, one in found.items()}
     a, b = (score_detections(side, truth, NAMES)["summary"] for side in (found, fewer))
-    compared = compare_detections(found, fewer, truth, NAMES)
+    compared = compare_detections([found], [fewer], truth, NAMES)
     for score, pair in compared.items():
         assert (pair["mean"], pair["mean_other"]) == (a[score]["value"], b[score]["value"])
         assert pair["difference"] == pytest.approx(pair["mean"] - pair["mean_other"])
         assert pair["low"] <= pair["difference"] <= pair["high"]
-    same = compare_detections(found, found, truth, NAMES)["ap50"]
+    same = compare_detections([found], [found], truth, NAMES)["ap50"]
     assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)  # whatever the draw, nothing differs
 
 
@@ -233,3 +240,16 @@ def test_ap50_alone_is_that_of_all_scores() -> None:
     assert draws[0] == pytest.approx(every["value"])
     np.testing.assert_allclose(np.quantile(draws[1:], [0.025, 0.975]), [every["low"], every["high"]])
     assert np.isnan(ap50(found, truth, []))
+
+
+def test_several_trainings_are_averaged() -> None:
+    (found, truth), (other, _) = draw(1, images=8), draw(1, images=8)
+    other = {id: Found(one.boxes[:1], one.scores[:1], one.names[:1]) for id, one in other.items()}
+    single = [score_detections(side, truth, NAMES) for side in (found, other)]
+    mean = average_detectors([found, other], truth, NAMES)
+    for score, value in mean["summary"].items():
+        assert value["value"] == pytest.approx(np.mean([one["summary"][score]["value"] for one in single]))
+        assert value["low"] <= value["value"] <= value["high"]
+    assert [mean["per_class"][name]["n"] for name in NAMES] == [single[0]["per_class"][name]["n"] for name in NAMES]
+    pair = compare_detections([found, other], [other], truth, NAMES)["ap50"]
+    assert pair["mean"] == pytest.approx(mean["summary"]["ap50"]["value"])

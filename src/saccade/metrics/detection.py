@@ -85,9 +85,31 @@ def score_detections(
     }
 
 
+def average_detectors(
+    found: Sequence[Mapping[str, Found]], truth: Mapping[str, Truth], names: Sequence[str], *, seed: int = 0
+) -> dict[str, Any]:
+    """Mean scores of several detectors on the same images, of trainings that differ in their seed alone.
+
+    Args:
+        found: Of each detector.
+        truth: As for `score_detections`.
+        names: The classes.
+        seed: Of the intervals' draws.
+
+    Returns:
+        ``summary`` and ``per_class``, as `score_detections` gives them, without curves.
+    """
+    images, values = list(truth), _average(found, truth, names, seed)
+    objects = {name: sum(int((~one.of(name).ignored).sum()) for one in truth.values()) for name in names}
+    return {
+        "summary": {score: _with_interval(_mean(values, score), images) for score in SCORES},
+        "per_class": {name: _of_class(values[name], objects[name], images) for name in names},
+    }
+
+
 def compare_detections(
-    found: Mapping[str, Found],
-    other: Mapping[str, Found],
+    found: Sequence[Mapping[str, Found]],
+    other: Sequence[Mapping[str, Found]],
     truth: Mapping[str, Truth],
     names: Sequence[str],
     *,
@@ -98,7 +120,7 @@ def compare_detections(
     Both are scored on the same draws of images, so that an image that is hard for both widens no interval.
 
     Args:
-        found: Of the one in question.
+        found: Of the one in question; of several trainings of it the mean is taken.
         other: Of the one that it is held against.
         truth: As for `score_detections`.
         names: The classes.
@@ -108,7 +130,7 @@ def compare_detections(
         For ``ap50``, ``ap`` and ``sensitivity``, means over classes: ``mean``, ``mean_other``, ``difference``, and
         ``low`` and ``high`` of its 95 % interval, nan with fewer than 5 images.
     """
-    sides = [_draw(one, truth, names, seed)[1] for one in (found, other)]
+    sides = [_average(side, truth, names, seed) for side in (found, other)]
     compared = {}
     for score in SCORES:
         here, there = (_mean(values, score) for values in sides)
@@ -255,6 +277,15 @@ def _ap50(
     values = {name: {"ap50": over_draws(one, weights, area_under_envelope)} for name, one in ranked.items()}
     scores = _mean(values, "ap50")
     return np.broadcast_to(scores, len(weights))  # without a class it is one nan
+
+
+def _average(
+    found: Sequence[Mapping[str, Found]], truth: Mapping[str, Truth], names: Sequence[str], seed: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """Of each class each score over all images, then over each draw, the mean over detectors."""
+    each = [_draw(one, truth, names, seed)[1] for one in found]
+    return {name: {score: np.mean([values[name][score] for values in each], 0) for score in each[0][name]}
+            for name in names}  # fmt: skip
 
 
 def _rank(

@@ -1,6 +1,6 @@
 """The page of a study: its tables, and box plots of every case's Dice."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,11 @@ from saccade.study.tables import number
 
 HERE = Path(__file__).parent
 MEAN = "Mean over organs"
+# What is shown of each case of a study that is none of segmentations: what it is called, and how it is got.
+OF_CASES: dict[str, tuple[str, Callable[[Mapping[str, Any]], float] | None]] = {
+    "classification": ("Loss", lambda case: case["loss"]),
+    "detection": ("Missed objects and false positives", lambda case: case["missed"] + case["false_positives"]),
+}
 Values = dict[str, dict[str, float]]  # arm -> case -> Dice
 
 
@@ -63,18 +68,18 @@ def _render(study: Mapping[str, Any], name: str) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    arms, with_targets = study["arms"], study.get("task") == "classification"
-    if with_targets:
-        means = {arm: {case: found["loss"] for case, found in scores["cases"].items()} for arm, scores in arms.items()}
-    else:
+    arms, (of_cases, value_of) = study["arms"], OF_CASES.get(study.get("task", ""), ("Mean Dice", None))
+    if value_of is None:
         means = {arm: mean_dice_of_cases(scores) for arm, scores in arms.items()}
+    else:
+        means = {arm: {case: value_of(v) for case, v in scores["cases"].items()} for arm, scores in arms.items()}
     cases = sorted({case for found in means.values() for case in found})
     return environment.get_template("study.html.j2").render(
         name=name,
         study=study,
         tables=study_tables(study),
-        plots=[] if with_targets else draw_study(study),
-        of_cases="Loss" if with_targets else "Mean Dice",
+        plots=[] if value_of else draw_study(study),
+        of_cases=of_cases,
         frame=boxes.FRAME,
         cases=[(case, [number(found.get(case)) for found in means.values()]) for case in cases],
         version=version("saccade"),

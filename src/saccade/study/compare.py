@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from saccade.data.classification.case import ImageDataset
+from saccade.data.detection.case import BoxDataset
 from saccade.data.layouts import Dataset
 from saccade.errors import InputError, SaccadeError
 from saccade.files import check_folder, read_json, write_json, write_text
 from saccade.study.compare_cases import compare_arms
-from saccade.study.compare_plan import Plan, plan_folds
+from saccade.study.compare_detections import compare_detection_arms, score_detection_arm
+from saccade.study.compare_plan import AnyDataset, Plan, plan_folds
 from saccade.study.compare_runs import Say, do_step, is_done
 from saccade.study.compare_scores import score_arm
 from saccade.study.compare_settings import check_settings, task_of_all
@@ -72,8 +74,8 @@ def compare_systems(
 
     Returns:
         What ``study.json`` holds: ``"arms"`` with the scores of each case, their summary, intervals and cost;
-        ``"comparisons"`` as `compare_results` or, of classes and numbers, `compare_targets` gives them; ``"notes"``,
-        and what the study was made with.
+        ``"comparisons"`` as `compare_results` or, of classes and numbers, `compare_targets`, or, of boxes,
+        `compare_detection_arms` gives them; ``"notes"``, and what the study was made with.
 
     Raises:
         InputError: If a name, a setting or the data cannot be used, or ``out`` holds something else.
@@ -86,8 +88,11 @@ def compare_systems(
     shared = check_settings(systems, preset, settings or {}, kind)
     does, own = find_task(kind), shared.get("data", {})
     dataset = does.open_dataset(data, own)
-    if isinstance(dataset, ImageDataset):  # the same classes in every fold
+    # the same classes in every fold
+    if isinstance(dataset, ImageDataset):
         shared = merge(shared, {"data": targets_of_all(dataset, own)})
+    if isinstance(dataset, BoxDataset):
+        shared = merge({"data": {"classes": list(dataset.names)}}, shared)
     plan = _plan(
         dataset,
         systems,
@@ -110,8 +115,7 @@ def compare_systems(
             shutil.rmtree(out / "runs", ignore_errors=True)
             (out / "plan.json").unlink()
         raise
-    with_targets = kind == "classification"
-    score, compared = (score_target_arm, compare_target_arms) if with_targets else (score_arm, compare_arms)
+    score = {"classification": score_target_arm, "detection": score_detection_arm}.get(kind, score_arm)
     arms = {arm.name: score(arm, plan, out / "runs") for arm in plan.arms}
     study = {
         **about,
@@ -119,12 +123,19 @@ def compare_systems(
         "notes": list(plan.notes),
         "splits": _splits(plan),
         "arms": arms,
-        "comparisons": compared(arms, plan.pairs),
+        "comparisons": _compare(kind, arms, plan, out / "runs"),
         "environment": describe_environment(),
     }
     write_json(out / "study.json", study)
     write_text(out / "study.md", study_markdown(study))
     return study
+
+
+def _compare(kind: str, arms: Mapping[str, Any], plan: Plan, runs: Path) -> list[dict[str, Any]]:
+    if kind == "detection":  # whose scores are none of single images
+        return compare_detection_arms(plan, runs)
+    compared = compare_target_arms if kind == "classification" else compare_arms
+    return compared(arms, plan.pairs)
 
 
 def _check_numbers(folds: int | None, first_folds: int | None, seeds: int, protocol: str | None) -> None:
@@ -139,7 +150,7 @@ def _check_numbers(folds: int | None, first_folds: int | None, seeds: int, proto
 
 
 def _plan(
-    dataset: Dataset | ImageDataset,
+    dataset: AnyDataset,
     systems: Sequence[str],
     task: str,
     *,
@@ -147,10 +158,10 @@ def _plan(
     first_folds: int | None,
     seeds: int,
     protocol: str | None,
-    pretrain: Dataset | ImageDataset | None,
+    pretrain: AnyDataset | None,
 ) -> Plan:
     if protocol is not None:
-        if isinstance(dataset, ImageDataset) or isinstance(pretrain, ImageDataset):
+        if not isinstance(dataset, Dataset) or not isinstance(pretrain, Dataset | None):
             raise InputError(f"compare: --protocol {protocol} is one of segmentations.")
         return plan_protocol(protocol, dataset, systems, pretrain=pretrain, seeds=seeds)
     if pretrain is not None:

@@ -7,11 +7,13 @@ from typing import Any
 
 from saccade.data.classification.case import Case as ImageCase
 from saccade.data.classification.case import ImageDataset
+from saccade.data.detection.case import BoxDataset, Scene
 from saccade.data.layouts import Case, Dataset
 from saccade.systems import find_system, is_own
 from saccade.tasks.begin import Split
 from saccade.tasks.task import find_task
 
+AnyDataset = Dataset | ImageDataset | BoxDataset
 DATA = "data"  # how a study calls the data set that its scores are about
 
 
@@ -91,7 +93,7 @@ class Plan:
         notes: What a reader has to know.
     """
 
-    datasets: Mapping[str, Dataset | ImageDataset]
+    datasets: Mapping[str, AnyDataset]
     parts: Mapping[str, Part]
     steps: Sequence[Train | Transfer]
     arms: Sequence[Arm]
@@ -101,7 +103,7 @@ class Plan:
 
 
 def plan_folds(
-    dataset: Dataset | ImageDataset, systems: Sequence[str], *, task: str, folds: int, first_folds: int, seeds: int
+    dataset: AnyDataset, systems: Sequence[str], *, task: str, folds: int, first_folds: int, seeds: int
 ) -> Plan:
     """Every system on every fold, fold by fold.
 
@@ -135,7 +137,7 @@ def plan_folds(
     return Plan({DATA: dataset}, parts, steps, arms, pairs_of(systems), notes=notes)
 
 
-def usable_cases(dataset: Dataset | ImageDataset) -> tuple[list[Any], list[str]]:
+def usable_cases(dataset: AnyDataset) -> tuple[list[Any], list[str]]:
     """The labelled cases that are not set apart for a test, and what is to be said of marks in the data set."""
     cases, notes = [case for case in dataset.labelled() if case.split != "test"], []
     if apart := len(dataset.labelled()) - len(cases):
@@ -145,7 +147,7 @@ def usable_cases(dataset: Dataset | ImageDataset) -> tuple[list[Any], list[str]]
     return cases, notes
 
 
-def rest_of(cases: Sequence[Case | ImageCase], held_out: Sequence[str]) -> Split:
+def rest_of(cases: Sequence[Case | ImageCase | Scene], held_out: Sequence[str]) -> Split:
     """The split that holds these cases out and learns from all others."""
     return Split(tuple(case.id for case in cases if case.id not in held_out), tuple(sorted(held_out)))
 

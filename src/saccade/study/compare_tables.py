@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from saccade.study.detections import SCORES as DETECTION_SCORES
 from saccade.study.evaluation import Table
 from saccade.study.protocols_paper import CT_82, paper_figures, paper_organ
 from saccade.study.tables import COLUMNS, markdown, number, span, unknown
@@ -24,6 +25,8 @@ def study_tables(study: Mapping[str, Any]) -> list[Table]:
     """Arms with their costs, comparisons, and organs with the paper's figures where the study follows a protocol."""
     if study.get("task") == "classification":
         return _target_tables(study)
+    if study.get("task") == "detection":
+        return _detection_tables(study)
     tables = [_arms(study)]
     if study["comparisons"]:
         tables.append(_comparisons(study))
@@ -58,6 +61,23 @@ def _target_tables(study: Mapping[str, Any]) -> list[Table]:
                 cells = [score, str(found["n"]), number(found["difference"], "+.3f"), span(found), *p]
                 rows.append([pair["arm"], pair["against"], *cells, found["verdict"]])
         tables.append(Table("differences case by case, of being right and of the loss", rows))
+    return tables
+
+
+def _detection_tables(study: Mapping[str, Any]) -> list[Table]:
+    """Arms with their costs, and comparisons."""
+    rows = [["System", "Images", *DETECTION_SCORES.values(), *COST]]
+    for name, arm in study["arms"].items():
+        cells = [f"{number(arm['summary'][s]['value'])} ({span(arm['summary'][s])})" for s in DETECTION_SCORES]
+        rows.append([name, str(len(arm["cases"])), *cells, *_cost_cells(arm["cost"])])
+    tables = [Table("scores of the held-out images with 95 % intervals, and what they cost", rows)]
+    if study["comparisons"]:
+        rows = [["System", "Against", "Score", "Images", "Difference", "95 % interval", "Verdict"]]
+        for pair in study["comparisons"]:
+            for score, found in pair["scores"].items():
+                cells = [str(found["n"]), number(found["difference"], "+.3f"), span(found)]
+                rows.append([pair["arm"], pair["against"], DETECTION_SCORES[score], *cells, found["verdict"]])
+        tables.append(Table("differences, over the same draws of images", rows))
     return tables
 
 

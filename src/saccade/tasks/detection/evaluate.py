@@ -215,5 +215,5 @@ def _compare(
             "only_here": [id for id in first if id not in second],
             "only_there": [id for id in second if id not in first],
         },
-        "scores": compare_detections(here, there, truth, dataset.names, seed=seed),
+        "scores": compare_detections([here], [there], truth, dataset.names, seed=seed),
     }
