@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from saccade.errors import InputError
-from saccade.layers.regions import region_align, widen
+from saccade.layers.regions import region_align, squares_around
 
 
 def ramp(shape: tuple[int, ...], slopes: torch.Tensor, step: float) -> torch.Tensor:
@@ -80,8 +80,9 @@ def test_half_precision_keeps_its_type() -> None:
     torch.testing.assert_close(half.float(), region_align(maps, [box], 2), atol=0.03, rtol=0.03)
 
 
-def test_wider_boxes_keep_their_middle() -> None:
-    assert widen(torch.tensor([[2.0, 4, 6, 10]]), 1.5).tolist() == [[1.0, 2.5, 7.0, 11.5]]
+def test_squares_have_the_middle_of_the_box_and_its_longest_side() -> None:
+    assert squares_around(torch.tensor([[2.0, 4, 6, 10]]), 1.5).tolist() == [[-0.5, 2.5, 8.5, 11.5]]
+    assert squares_around(torch.tensor([[0.0, 0, 0, 2, 4, 8]]), 1.0).tolist() == [[-3.0, -2, 0, 5, 6, 8]]
 
 
 @pytest.mark.parametrize(

@@ -78,10 +78,13 @@ def region_align(
     return torch.cat(found)
 
 
-def widen(boxes: Float[Tensor, "*n box"], factor: float) -> Float[Tensor, "*n box"]:
-    """Boxes with the same middle and lengths times a factor: what lies around comes into view."""
+def squares_around(boxes: Float[Tensor, "*n box"], factor: float) -> Float[Tensor, "*n box"]:
+    """Squares (or cubes) with the same middles whose side is the longest one times a factor.
+
+    Cut out so, what is round stays round, and what lies around comes into view.
+    """
     centre, size = centre_and_size(boxes)
-    return from_centre_and_size(centre, size * factor)
+    return from_centre_and_size(centre, (factor * size.amax(-1, keepdim=True)).expand_as(size))
 
 
 def _places(cells: int, samples: int, like: Tensor) -> Tensor:

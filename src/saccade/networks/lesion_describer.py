@@ -16,7 +16,7 @@ from saccade.errors import InputError
 from saccade.layers.anchors import pyramid_anchors
 from saccade.layers.boxes import centre_and_size, clip, decode, non_maximum_suppression
 from saccade.layers.dimensions import CONV, check_spatial_dims
-from saccade.layers.regions import region_align, widen
+from saccade.layers.regions import region_align, squares_around
 from saccade.networks.checks import refuse_below_one
 from saccade.networks.conv_blocks import ConvBlocks
 from saccade.networks.ssd import AnchorHead
@@ -66,14 +66,15 @@ class Regions:
 class RegionReader(nn.Module):
     """Numbers for each region: cut from every map, put side by side with the logarithms of its lengths, two layers.
 
-    The lengths are there since a region brought to 7 x 7 cells has lost its size and its proportions.
+    A square is cut around each region, so that its proportions, which are part of its shape, stay what they are. The
+    lengths are there since what is brought to 7 x 7 cells has lost its size.
 
     Args:
         in_channels: Of the maps.
         steps: Pixels from one position of each map to the next.
         width: Channels that each map is reduced to before regions are cut from it.
         hidden: Units of both layers.
-        around: Factor on the lengths of what is cut out: more than 1 shows what lies around.
+        around: Side of the square in longest sides of the region: more than 1 shows what lies around.
         spatial_dims: 2 or 3.
     """
 
@@ -94,7 +95,7 @@ class RegionReader(nn.Module):
         self.layers = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
 
     def forward(self, maps: Sequence[Tensor], boxes: Sequence[Float[Tensor, "_ box"]]) -> Float[Tensor, "r hidden"]:
-        cut = [widen(of_image, self.around) for of_image in boxes]
+        cut = [squares_around(of_image, self.around) for of_image in boxes]
         parts = [
             region_align(torch.relu(reduce(x)), cut, CELLS, step=step).flatten(1)
             for reduce, x, step in zip(self.reduce, maps, self.steps, strict=True)
@@ -124,7 +125,7 @@ class LesionDescriber(nn.Module):
         sides: Of the anchors, pixels; each once as a square and once for each axis twice as long along it.
         width: Channels that maps are reduced to before regions are cut.
         hidden: Units of both linear layers.
-        around: Factor on the lengths of what is cut out.
+        around: Side of the square that is cut out around a region, in longest sides of the region.
         proposals: Boxes of an image that go on.
 
     Raises:

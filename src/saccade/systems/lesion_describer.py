@@ -37,7 +37,13 @@ TINY = merge(
     DEFAULT,
     {
         "plan": {"pixels": 128 * 128},
-        "network": {"channels": [16, 32, 48, 64], "convolutions": [1, 1, 2, 2], "width": 16, "hidden": 96},
+        "network": {
+            "channels": [16, 32, 48, 64],
+            "convolutions": [1, 1, 2, 2],
+            "cut_from": 3,
+            "width": 16,
+            "hidden": 96,
+        },
         "training": {"epochs": 20, "learning_rate": 2e-3},
     },
 )
@@ -58,7 +64,7 @@ class Network(Settings):
     sides: tuple[float, ...] = Field((16.0, 24.0, 36.0), min_length=1, description="of the anchors, pixels")
     width: int = Field(32, ge=1, description="channels that maps are reduced to before regions are cut")
     hidden: int = Field(128, ge=1, description="units of both linear layers")
-    around: float = Field(1.25, ge=1, description="factor on the lengths of what is cut out: what lies around is seen")
+    around: float = Field(1.25, ge=1, description="side of the square cut out around a region, in its longest sides")
     proposals: int = Field(32, ge=1, description="boxes of an image that are looked at")
     anchors_sampled: int = Field(64, ge=2, description="training: anchors of an image that count")
     regions_sampled: int = Field(16, ge=2, description="training: regions of an image that count")
