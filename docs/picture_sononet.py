@@ -54,7 +54,7 @@ def draw(predictor: Any) -> Figure:
             said = int(network(x)[0].argmax())
         _show(row[0], np.repeat(image[..., None] / 255, 3, -1), mask, f"{kind}: told {data.classes[said]}")
         for place, (name, map_) in zip(row[1:], network.localise(x, said).items(), strict=True):
-            wide = to_image(map_[0, 0], Image(image[..., None], None), data).numpy()
+            wide = to_image(map_[0, 0], Image(image[..., None], None), data.size, data.fit).numpy()
             _show(place, overlay(image / 255, wide, limits=(0.0, 1.0)), mask, name)
     figure.tight_layout(pad=0.3)
     return figure

@@ -18,7 +18,6 @@ from saccade.errors import InputError, unknown_name
 from saccade.explain.hooks import LINEAR
 from saccade.explain.runs import Explanation, Request, Sample
 from saccade.explain.targets import Target, counterfactual
-from saccade.tasks.classification.config import Data
 from saccade.tasks.classification.dataset import prepare_image
 from saccade.tasks.classification.output import find_inputs
 from saccade.tasks.classification.predictor import ClassificationPredictor, Told
@@ -70,7 +69,9 @@ class ClassificationExplainer:
             target = self._target(name, request)
             map_ = method(network, x, target=target, layer=request.layer)[0].float().cpu()
             channels = map_ if map_.ndim == x.ndim - 1 else map_[None]
-            array = torch.stack([to_image(channel, image, self.data) for channel in channels], -1).numpy()
+            array = torch.stack(
+                [to_image(channel, image, self.data.size, self.data.fit) for channel in channels], -1
+            ).numpy()
             if image.array.ndim == 3:  # a picture is a volume of one slice
                 array = array[:, :, None]
             array = array if flat or scan.source is None else from_canonical(array, scan)
@@ -97,14 +98,14 @@ def explainer(predictor: ClassificationPredictor) -> ClassificationExplainer:
     return ClassificationExplainer(predictor)
 
 
-def to_image(map_: Float[Tensor, "*size"], image: Image, data: Data) -> Float[Tensor, "*space"]:
+def to_image(map_: Float[Tensor, "*size"], image: Image, size: Sequence[int], fit: str) -> Float[Tensor, "*space"]:
     """A map of what the network saw, on the image's own grid: the way back of `prepare`; 0 where it saw nothing."""
-    for axis, (inner, size) in enumerate(zip(fitted_size(image, data.size, data.fit), data.size, strict=True)):
-        if inner <= size:  # it was padded
-            map_ = map_.narrow(axis, (size - inner) // 2, inner)
+    for axis, (inner, seen) in enumerate(zip(fitted_size(image, size, fit), size, strict=True)):
+        if inner <= seen:  # it was padded
+            map_ = map_.narrow(axis, (seen - inner) // 2, inner)
         else:
-            before = (inner - size) // 2
-            ends = [0, 0] * (map_.ndim - 1 - axis) + [before, inner - size - before]
+            before = (inner - seen) // 2
+            ends = [0, 0] * (map_.ndim - 1 - axis) + [before, inner - seen - before]
             map_ = F.pad(map_, ends)
     mode = LINEAR[map_.ndim]
     return F.interpolate(map_[None, None], image.space, mode=mode, align_corners=False)[0, 0]

@@ -32,6 +32,7 @@ WITHOUT_TARGET = ("attention_maps", "eigen_cam", "feature_maps")
 EXPLAINERS = {
     "ClassificationPredictor": "saccade.explain.classification",
     "DetectionPredictor": "saccade.explain.detection",
+    "LandmarksPredictor": "saccade.explain.landmarks",
     "SegmentationPredictor": "saccade.explain.segmentation",
 }
 

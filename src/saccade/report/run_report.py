@@ -36,6 +36,7 @@ MOST_MEGABYTES = 80.0
 PAGES = {
     "classification": ("saccade.report.target_report", "render_targets"),
     "detection": ("saccade.report.detection_report", "render_detections"),
+    "landmarks": ("saccade.report.landmark_report", "render_landmarks"),
 }
 HERE = Path(__file__).parent
 

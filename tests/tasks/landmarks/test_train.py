@@ -178,3 +178,41 @@ def test_volumes(tmp_path) -> None:
     assert (tmp_path / "o/pictures/v0.png").stat().st_size > 1000
     header = (tmp_path / "o/points.csv").read_text().splitlines()[0]
     assert header == "case,name,x,y,z,score,label"
+
+
+def test_the_report_shows_the_images_and_all_predictions_on_one(run, data, capsys) -> None:
+    assert main(["report", str(run)]) == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "All predictions on one image" in page
+    assert "Images, worst first" in page
+    assert page.count("data:image/jpeg") == 5  # four held-out images, and all on one
+    assert "3 of 3 localised" in page
+    assert "chain error" in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert main(["report", str(run), "--cases", "1", "--out", str(run / "short.html")]) == 0
+    assert (run / "short.html").read_text(encoding="utf-8").count("data:image/jpeg") == 2
+    assert main(["report", str(run), "--max-megabytes", "5"]) == 2
+    (run / "report.html").unlink()
+    (run / "short.html").unlink()
+
+
+def test_maps_of_what_made_a_landmark(run, data, tmp_path, capsys) -> None:
+    picture = data / "images/p0.png"
+    words = ["explain", str(run), str(picture), "--out", str(tmp_path)]
+    assert main([*words, "--target", "top", "--method", "input_gradient", "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    _, places = spots(0)
+    assert np.abs(np.array(record["peak_voxel"][:2]) - places[0]).max() <= 6
+    assert record["target"] == "top"
+    assert 0 < record["said"] <= 1
+    assert main([*words, "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [one["target"] for one in records] == list(NAMES)
+    assert {one["layer"] for one in records} == {"bottom"}
+    assert main([*words, "--method", "attention_maps", "--json"]) == 0
+    (heat,) = json.loads(capsys.readouterr().out)
+    assert min(np.abs(np.array(heat["peak_voxel"][:2]) - place).max() for place in places) <= 2
+    assert main([*words, "--target", "tail"]) == 2
+    assert "explain: unknown target 'tail'" in capsys.readouterr().err
+    assert main([*words, "--top", "2"]) == 2
+    assert "explain: --top has no meaning for landmarks; choose them with --target." in capsys.readouterr().err

@@ -76,6 +76,7 @@ class Training(TrainingSettings):
     )
     potentials: tuple[Potential, ...] = Field(("translation",), min_length=1, description="on every edge of the CRF")
     graph_width: int = Field(3, ge=1, le=5, description="of the CRF's graph; what exact inference costs rises with it")
+    refine: bool = Field(True, description="whether the CRF has the label refine")
     l1: float = Field(0.05, ge=0, description="penalty on the CRF's potentials; what has no weight left is removed")
     missing: bool | None = Field(
         None, description="whether the CRF may call a landmark missing; null: if one is in the training data"

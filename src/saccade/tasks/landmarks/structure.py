@@ -40,6 +40,7 @@ def learn_structure(
         examples,
         tolerance=config.tolerance,
         kinds=config.training.potentials,
+        refines=config.training.refine,
         misses=bool(config.training.missing),
         width=config.training.graph_width,
         l1=config.training.l1,
@@ -50,8 +51,9 @@ def learn_structure(
 def describe_structure(crf: LandmarkCRF, examples: int) -> str:
     """What was learned, in a line."""
     labels = [name for name, there in (("refine", crf.refines), ("missing", crf.misses)) if there]
+    told = f"labels {' and '.join(labels)}" if labels else "no further labels"
     learnt = f"weights learned on {examples} images" if examples >= FEWEST else "weights as they begin"
-    return f"{len(crf.edges)} edges among {len(crf.names)} landmarks, labels {' and '.join(labels)}; {learnt}"
+    return f"{len(crf.edges)} edges among {len(crf.names)} landmarks, {told}; {learnt}"
 
 
 def write_crf(crf: LandmarkCRF, run: Path) -> None:
