@@ -103,20 +103,21 @@ def sample_regions(
     more: dict[str, list[Tensor]] = {name: [] for name in objects[0].more}
     for of_image, known in zip(proposals, objects, strict=True):
         candidates = torch.cat([known.boxes, of_image.to(known.boxes)])
-        overlaps = jaccard(known.boxes, candidates)
-        best, index = overlaps.max(0) if len(known.boxes) else _nothing(candidates)
+        # a last row for no object, which every region overlaps by 0
+        overlaps = torch.cat([jaccard(known.boxes, candidates), candidates.new_zeros(1, len(candidates))])
+        best, index = overlaps.max(0)
         positive = best >= threshold
         negative = ~positive
         if known.ignored is not None and len(known.ignored):
             negative &= ~(part_inside(candidates, known.ignored) > threshold).any(1)
         for_objects = _some(positive, int(sampled * positives))
         chosen = torch.cat([for_objects, _some(negative, sampled - len(for_objects))])
-        is_object, index = positive[chosen], index[chosen]
+        index = index.where(positive, len(known.boxes))[chosen]
         boxes.append(candidates[chosen])
-        classes.append(_where(is_object, known.classes + 1, index, 0))
-        wanted.append(candidates[chosen].where(~is_object[:, None], _take(known.boxes, index, candidates[chosen])))
+        classes.append(F.pad(known.classes + 1, (0, 1))[index])
+        wanted.append(F.pad(known.boxes, (0, 0, 0, 1))[index].where(positive[chosen, None], candidates[chosen]))
         for name, numbers in known.more.items():
-            more[name].append(_where(is_object, numbers, index, UNKNOWN))
+            more[name].append(F.pad(numbers, (0, 1), value=UNKNOWN)[index])
     joined = {name: torch.cat(parts) for name, parts in more.items()}
     return Sampled(tuple(boxes), torch.cat(classes), torch.cat(wanted), joined)
 
@@ -159,20 +160,3 @@ def _some(flags: Bool[Tensor, "n"], most: int) -> Integer[Tensor, "k"]:
     """Numbers of at most so many of the true ones, chosen by chance."""
     numbers = flags.nonzero()[:, 0]
     return numbers[torch.randperm(len(numbers), device=flags.device)[:most]]
-
-
-def _nothing(candidates: Tensor) -> tuple[Tensor, Tensor]:
-    """Overlap 0 with object 0, where there is none."""
-    return candidates.new_zeros(len(candidates)), torch.zeros(
-        len(candidates), dtype=torch.long, device=candidates.device
-    )
-
-
-def _take(table: Tensor, index: Tensor, empty: Tensor) -> Tensor:
-    """Rows of a table, or what stands for them where it has none."""
-    return table[index] if len(table) else empty
-
-
-def _where(flags: Tensor, numbers: Tensor, index: Tensor, otherwise: int) -> Tensor:
-    """Numbers of the objects, and another where there is none."""
-    return torch.where(flags, _take(numbers, index, index), otherwise)
