@@ -119,7 +119,7 @@ class DetectionExplainer:
                 target = detection_score(box.tolist(), int(located.classes[number]))
                 target = counterfactual(target) if request.counterfactual else target
                 found = Found(tuple(said.boxes[number].tolist()), _voxels(said.boxes[number], frame))
-            layer = request.layer
+            layer = None if request.layer is None else request.layer.removeprefix(f"{INNER}.")  # as errors name it
             if layer is None and request.name not in WITHOUT_LAYER:
                 layer = layer_for(self.predictor.network, x, box)
             place = None if layer is None else f"{INNER}.{layer}"
@@ -134,17 +134,13 @@ class DetectionExplainer:
         if request.name in WITHOUT_TARGET:
             return [("", -1)]
 
-        def named(number: int) -> tuple[str, int | None]:
-            return (f"{names[number]} {number + 1}", number) if number < len(names) else (f"{number + 1}", None)
-
-        if request.top is not None:
-            return [named(number) for number in range(min(request.top, len(names)))] or [("any class", None)]
         if targets:
-            return [named(names.index(name)) if name in names else (name, None) for name in targets]
-        if request.detection is not None:
-            number = request.detection - 1
-            return [named(number) if number < len(names) else (f"detection {request.detection}", None)]
-        return [named(0) if names else ("any class", None)]
+            first = {name: names.index(name) for name in targets if name in names}
+            return [(f"{name} {first[name] + 1}", first[name]) if name in first else (name, None) for name in targets]
+        one = request.detection
+        wanted = range(min(request.top or 1, len(names))) if one is None else [one - 1]
+        there: list[tuple[str, int | None]] = [(f"{names[n]} {n + 1}", n) for n in wanted if n < len(names)]
+        return there or [("any class" if one is None else f"detection {one}", None)]
 
 
 def explainer(predictor: DetectionPredictor) -> DetectionExplainer:
