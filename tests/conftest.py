@@ -60,3 +60,24 @@ def classified(animals: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr("saccade.tasks.check.STEPS", 2)
         assert image_sets.train(animals, run, "--folds", "2", "--set", "training.epochs=6") == 0
     return run
+
+
+@pytest.fixture(scope="session")
+def boxed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight pictures with boxes of sun and hole; not to be written to."""
+    import scene_sets
+
+    return scene_sets.picture_table(tmp_path_factory.mktemp("boxed") / "set")
+
+
+@pytest.fixture(scope="session")
+def detected(boxed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of ssd that has learnt `boxed`; not to be written to."""
+    import scene_sets
+
+    run = tmp_path_factory.mktemp("detected") / "run"
+    settings = ("training.epochs=50", "training.validate_every=25", "augmentation.flip_axes=[]")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("saccade.tasks.check.STEPS", 2)
+        assert scene_sets.train(boxed, run, *(part for name in settings for part in ("--set", name))) == 0
+    return run
