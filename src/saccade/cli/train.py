@@ -64,6 +64,8 @@ def train(
     Example: saccade train attention-unet --data abdomens --out second --init-from unet_run --freeze 'encoder.*'
 
     Classes or numbers: saccade train resnet --data xrays --out run --set data.columns=[projection]
+
+    Boxes: saccade train ssd --data blood_cells --out run --preset tiny
     """
     from saccade.data.layout_labels import parse_label_names, read_label_names
     from saccade.runs import start_run

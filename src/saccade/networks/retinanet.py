@@ -132,7 +132,7 @@ class RetinaNet(nn.Module):
         for part in parts:
             if isinstance(part, _ConvNd):
                 nn.init.normal_(part.weight, std=0.01)
-                if part is not self.head.scores:
+                if part is not self.head.scores and part.bias is not None:
                     nn.init.zeros_(part.bias)
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> tuple[Float[Tensor, "b a classes"], Float[Tensor, "b a box"]]:

@@ -150,9 +150,7 @@ def simplify(objects: Objects, size: Sequence[int], config: DetectionConfig) -> 
         chosen = content(objects.boxes).argsort(descending=True, stable=True)[:1]
         return Objects(objects.boxes[chosen], objects.classes[chosen])
     classes = objects.classes.unique()
-    whole = sides_of(size, objects.boxes)
-    whole[: len(size)] = 0
-    return Objects(whole.expand(len(classes), -1), classes)
+    return Objects(_whole(size, objects.boxes).expand(len(classes), -1), classes)
 
 
 def training_loss(
@@ -186,19 +184,24 @@ def detect(network: nn.Module, images: Tensor, config: DetectionConfig) -> list[
     size = images.shape[2:]
     scores, activations = (part.float() for part in network(images))
     chance = chances(scores, config)
-    sides = sides_of(size, images)
     if config.network["head"] == "anchors":
         anchors, cells = (part.expand(len(images), -1, -1) for part in _anchors(network, size, images))
-        boxes = decode_within_cell(activations, anchors, cells) * sides
+        boxes = decode_within_cell(activations, anchors, cells) * sides_of(size, images)
         return select(boxes, chance, config)
     if config.network["head"] == "labels":
-        whole = torch.cat([torch.zeros_like(sides[: len(size)]), sides[len(size) :]])
-        every = whole.expand(len(images), chance.shape[1], -1)  # of each class a box of its own
+        every = _whole(size, images).expand(len(images), chance.shape[1], -1)  # of each class a box of its own
         return select(every, torch.diag_embed(chance), config)
-    first, last = (activations * sides).chunk(2, -1)  # which corner is which, the network is not told
+    first, last = (activations * sides_of(size, images)).chunk(2, -1)  # which corner is which, the network is not told
     ordered = torch.cat([torch.minimum(first, last), torch.maximum(first, last)], -1)
     best = chance.where(chance == chance.amax(1, keepdim=True), 0)
     return select(ordered[:, None], best[:, None], config)
+
+
+def _whole(size: Sequence[int], like: Tensor) -> Tensor:
+    """A box as large as the image."""
+    sides = sides_of(size, like)
+    sides[: len(size)] = 0
+    return sides
 
 
 def _anchors(network: Any, size: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,8 +17,7 @@ class DetectionSystem(Protocol):
 
     Boxes in here are corners in pixels of the prepared images, the first pixel reaching from 0 to 1, the image's last
     axis first: (x1, y1, x2, y2) of an image (c, rows, columns); of a volume (c, i, j, k) along k, j, i, as
-    `saccade.layers.anchors` has them. The
-    network takes (b, c, *space) and gives what it likes.
+    `saccade.layers.anchors` has them. The network takes (b, c, *space) and gives what it likes.
 
     A system may also have ``simplify(objects, size, config) -> Objects``: what of an image's objects it is to find, for
     training and for the scores of the run (the single largest one, say), where ``size`` is the prepared image's,
