@@ -1,6 +1,5 @@
-"""Pictures of landmarks: where they were found, how surely, and where they ought to be."""
+"""Pictures of landmarks: where they were found, and how."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,14 @@ from matplotlib.figure import Figure
 
 from saccade.data.classification.read import is_picture, read_image, with_channels
 from saccade.data.landmarks.case import Point
+from saccade.data.orient import to_canonical
 from saccade.data.volume import read_volume
 from saccade.explain.render import encode, grey_window
 from saccade.tasks.landmarks.predictor import Landmarks
 
 COLOURS = {"maximum": "#4fc3f7", "hypothesis": "#4fc3f7", "refined": "#ffb74d", "missing": "#9e9e9e"}
 TRUTH, WRONG = "#66bb6a", "#ef5350"
-INCHES, SIDE_BY_SIDE = 6.0, 3
+INCHES = 6.0
 
 
 def point_picture(image: Path, found: Landmarks) -> bytes:
@@ -28,24 +28,18 @@ def point_picture(image: Path, found: Landmarks) -> bytes:
     return encode(point_figure(image, found))
 
 
-def point_figure(image: Path, found: Landmarks, truth: Mapping[str, Point] | None = None) -> Figure:
-    """An image with its landmarks, and where they ought to be if that is known.
+def point_figure(image: Path, found: Landmarks) -> Figure:
+    """An image with its landmarks.
 
     Args:
         image: Its file.
         found: Its landmarks.
-        truth: Landmark -> true place.
     """
     views = views_of(image)
     figure = Figure(figsize=(INCHES * len(views), INCHES), facecolor="black", layout="constrained")
     for number, (grey, extent, axes) in enumerate(views):
         place = figure.add_subplot(1, len(views), number + 1)
         show(place, grey, extent)
-        for name, point in (truth or {}).items():
-            if (said := found.as_dict().get(name)) is not None:
-                ends = zip(_seen(point, axes), _seen(said, axes), strict=True)
-                place.plot(*ends, color=WRONG, linewidth=1)
-            place.plot(*_seen(point, axes), "o", color=TRUTH, markersize=6, fillstyle="none")
         for name, point, label in zip(found.names, found.points, found.labels, strict=True):
             if np.isfinite(point).all():
                 mark(place, _seen(tuple(point), axes), COLOURS[label.split()[0]], name if number == 0 else "")
@@ -59,8 +53,6 @@ def views_of(image: Path) -> list[tuple[Float[np.ndarray, "r c"], tuple[float, f
         grey = with_channels(read_image(image), 1, str(image))[..., 0]
         rows, columns = grey.shape
         return [(stretched(grey), (0.0, float(columns), float(rows), 0.0), (0, 1))]
-    from saccade.data.orient import to_canonical
-
     volume = to_canonical(read_volume(image))
     array = volume.array if volume.array.ndim == 3 else volume.array[..., 0]
     low = (volume.affine @ [-0.5, -0.5, -0.5, 1])[:3]

@@ -9,11 +9,12 @@ from saccade.landmarks.inference import width_of
 from saccade.landmarks.potentials import PairStatistics, fit_pair
 
 FEWEST = 5  # cases with both landmarks below which their statistics are not trusted
+MOST_EDGES = 3  # of each landmark, in the mean
 Edge = tuple[int, int]
 
 
 def choose_graph(
-    positions: Float[np.ndarray, "m n d"], *, width: int = 3, degree: float = 3.0, least_std: float = 1.0
+    positions: Float[np.ndarray, "m n d"], *, width: int = 3, least_std: float = 1.0
 ) -> dict[Edge, PairStatistics]:
     """Edges between landmarks and their statistics.
 
@@ -24,7 +25,6 @@ def choose_graph(
     Args:
         positions: Of m cases, NaN where a landmark is missing.
         width: Most neighbours of an eliminated landmark; the largest table has labels^(width + 1) entries.
-        degree: Most edges, as a multiple of the number of landmarks.
         least_std: As `fit_pair` takes it.
     """
     count = positions.shape[1]
@@ -42,7 +42,7 @@ def choose_graph(
             chosen.append((i, j))
             parts = [parts[i] if part == parts[j] else part for part in parts]
     for edge in order:
-        if len(chosen) >= degree * count:
+        if len(chosen) >= MOST_EDGES * count:
             break
         if edge not in chosen and width_of([*chosen, edge]) <= width:
             chosen.append(edge)

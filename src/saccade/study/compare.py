@@ -85,6 +85,8 @@ def compare_systems(
     check_folder(out)
     _check_numbers(folds, first_folds, seeds, protocol)
     kind = task_of_all(systems, data)
+    if kind == "landmarks":
+        raise InputError("compare: not for landmarks; compare two sets of predictions with saccade evaluate --against.")
     shared = check_settings(systems, preset, settings or {}, kind)
     does, own = find_task(kind), shared.get("data", {})
     dataset = does.open_dataset(data, own)

@@ -150,6 +150,11 @@ def test_wishes_that_landmarks_do_not_have(run, data, tmp_path, words, message, 
     assert message in capsys.readouterr().err
 
 
+def test_compare_says_what_to_use_instead(data, tmp_path, capsys) -> None:
+    assert main(["compare", "rib-crf", "--data", str(data), "--out", str(tmp_path / "study")]) == 2
+    assert "compare two sets of predictions with saccade evaluate --against." in capsys.readouterr().err
+
+
 def test_a_damaged_crf_is_one_line(run, tmp_path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)

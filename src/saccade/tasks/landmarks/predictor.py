@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saccade.attention.tap import Tap
 from saccade.data.classification.read import Image, read_image
 from saccade.data.landmarks.placement import Placement, affine_of, place
 from saccade.data.orient import to_canonical
@@ -112,11 +111,6 @@ class LandmarksPredictor:
     def names(self) -> tuple[str, ...]:
         """Of the landmarks."""
         return self.config.data.names
-
-    @property
-    def attends(self) -> bool:
-        """Whether the network has attention over positions to show."""
-        return any(isinstance(module, Tap) and module.kind == "spatial" for module in self.network.modules())
 
     def predict(self, image: Picture) -> Landmarks:
         """The landmarks of an image.
