@@ -13,36 +13,26 @@ from run_files import history, same_weights
 from scene_sets import picture_table, train, volume_table
 
 import saccade
+from saccade.errors import InputError
 from saccade.layers.boxes import jaccard
 from saccade.tasks.detection.config import DetectionConfig
 from saccade.tasks.detection.dataset import ChangedScenes, PreparedScenes
 from saccade.tasks.detection.module import DetectionModule
+from saccade.tasks.detection.predictor import DetectionPredictor
 from saccade.tasks.weights import read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("short_check")
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return picture_table(tmp_path_factory.mktemp("pictures") / "set")
+@pytest.fixture
+def pictures(boxed):
+    return boxed
 
 
-@pytest.fixture(scope="module")
-def run(pictures, tmp_path_factory):
+@pytest.fixture
+def run(detected):
     """A detector that has learnt `pictures`."""
-    out = tmp_path_factory.mktemp("detector") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("saccade.tasks.check.STEPS", 2)
-        more = (
-            "--set",
-            "training.epochs=60",
-            "--set",
-            "training.validate_every=20",
-            "--set",
-            "augmentation.flip_axes=[]",
-        )
-        assert train(pictures, out, *more) == 0
-    return out
+    return detected
 
 
 def test_a_run_is_complete_and_learns(run, pictures) -> None:
@@ -54,9 +44,9 @@ def test_a_run_is_complete_and_learns(run, pictures) -> None:
     assert (config["task"], config["data"]["classes"]) == ("detection", ["hole", "sun"])
     assert config["training"]["loss"] == "focal"
     rows = list(csv.DictReader((run / "metrics.csv").open()))
-    assert len(rows) == 60
+    assert len(rows) == 50
     assert float(rows[-1]["train_loss"]) < 0.5 * float(rows[0]["train_loss"])
-    assert float(rows[19]["val_ap50"]) >= 0
+    assert float(rows[24]["val_ap50"]) >= 0
     result = json.loads((run / "validation/metrics.json").read_text())
     assert set(result["summary"]) >= {"ap50", "ap", "per_class"}
     split = json.loads((run / "splits.json").read_text())
@@ -104,6 +94,11 @@ def test_fewer_are_found_when_they_must_be_surer(run, pictures) -> None:
     assert len(every) > len(sure)
     assert sure.scores.min(initial=1) >= 0.2
     assert len(predictor.with_inference({"score": 0.001, "limit": 3}).predict(pictures / "p01.png")) == 3
+
+
+def test_what_another_tool_exported_is_refused(run) -> None:
+    with pytest.raises(InputError, match=r"^ssd: a detector works with torch only; leave the backend out\.$"):
+        DetectionPredictor(torch.nn.Identity(), saccade.load(run).config)
 
 
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(pictures, tmp_path, monkeypatch) -> None:
@@ -208,6 +203,38 @@ def test_wrong_settings_are_one_line(pictures, tmp_path, capfd, more, message) -
     error = capfd.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_a_network_that_is_no_detector_is_refused(pictures) -> None:
+    from saccade.data.detection.layouts import find_box_dataset
+    from saccade.systems import find_implementation
+    from saccade.tasks.detection.begin import plan
+
+    dataset = find_box_dataset(pictures)
+    with pytest.raises(InputError, match=r"^mine:Net: has no training_loss and detect, which detection needs; see"):
+        plan(
+            "mine:Net",
+            dataset,
+            list(dataset.scenes),
+            preset="tiny",
+            overrides={},
+            implementation=find_implementation("resnet"),
+        )
+
+
+def test_what_is_planned_follows_from_the_objects(pictures) -> None:
+    from saccade.data.detection.layouts import find_box_dataset
+    from saccade.tasks.detection.plan import plan_scenes, sides_of_objects
+
+    dataset = find_box_dataset(pictures)
+    assert plan_scenes(dataset, dataset.scenes, {"pixels": 40 * 50})["size"] == [32, 64]  # of 64 x 96, 36 x 54
+    assert plan_scenes(dataset, dataset.scenes, {"pixels": 40 * 40, "square": True})["size"] == [
+        39,
+        39,
+    ]  # as many as 32 x 48
+    sides = [box[2] - box[0] for number in range(7) for _, box in scene_sets.scene(number, 1 + number % 2)[1]]
+    by_hand = np.percentile(np.array(sides) / 3**0.5 / 2**0.5, (10, 50, 90))  # a third as wide, half as high
+    assert sides_of_objects(dataset.scenes, (32, 32)) == pytest.approx(by_hand, abs=0.06)
 
 
 def test_nothing_to_learn(tmp_path, capfd) -> None:

@@ -5,6 +5,7 @@ is behind them. Only the outline tells the class.
 """
 
 from collections.abc import Callable
+from math import log
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def simulate_shapes(seed: int, case: int) -> tuple[UInt8[np.ndarray, "96 96"], t
         name = str(rng.choice(CLASSES))
         x1, y1, x2, y2 = box
         outline = _outline(name, x2 - x1, y2 - y1)
-        change = rng.uniform(*CONTRAST) * rng.choice([-1, 1])
+        change = rng.uniform(CONTRAST[0], CONTRAST[1]) * rng.choice([-1, 1])
         pixels[y1:y2, x1:x2] += change * outline
         objects.append(Object((float(x1), float(y1), float(x2), float(y2)), name))
     pixels += rng.normal(0, NOISE, pixels.shape)
@@ -84,7 +85,7 @@ def simulate_shapes(seed: int, case: int) -> tuple[UInt8[np.ndarray, "96 96"], t
 def _free_box(rng: np.random.Generator, taken: list[tuple[float, ...]]) -> tuple[int, int, int, int] | None:
     """A box that keeps its distance to the others; None where none was found."""
     for _ in range(TRIES):
-        width, height = (int(side) for side in np.exp(rng.uniform(*np.log(SIDES), 2)))
+        width, height = (int(side) for side in np.exp(rng.uniform(log(SIDES[0]), log(SIDES[1]), 2)))
         height = int(np.clip(height, width / 1.5, width * 1.5))
         if height < SIDES[0] or height > SIDE:
             continue
