@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 import picture_abdomen
 import picture_classifiers
+import picture_detection
 import picture_explain
 import picture_foundations
 import picture_mechanisms
@@ -184,6 +185,7 @@ def main() -> None:
     picture_mechanisms.draw_mechanisms()
     picture_explain.draw_explaining(IMAGES / "explaining.png")
     picture_ram.draw_ram()
+    picture_detection.draw_detection()
     picture_nonlocal_c2d.draw_nonlocal_c2d(IMAGES / "nonlocal-c2d.png")
     picture_classifiers.draw_classifiers()
     picture_sononet.draw_sononet()
