@@ -1,8 +1,8 @@
 """The learning-rate range test: a short training whose rate rises until the loss diverges.
 
-Smith 2017, arXiv:1506.01186, section 3.3, in fastai's form: the rate grows by the same factor with each step, and the test
-ends where the running mean of the loss is four times its least. The curve that is read is smoothed about each step:
-fastai reads the running mean, which lags dozens of steps behind, and so finds rates that are too high.
+Smith 2017, arXiv:1506.01186, section 3.3, in fastai's form: the rate grows by the same factor with each step, and the
+test ends where the running mean of the loss is four times its least. The curve that is read is smoothed about each
+step: fastai reads the running mean, which lags dozens of steps behind, and so finds rates that are too high.
 """
 
 import math

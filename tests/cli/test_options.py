@@ -52,8 +52,8 @@ REFUSED: dict[str, dict[str, tuple[list[str], str]]] = {
 WORK = {
     "predict": "--out --attention --ensemble --vectors --overwrite --mirror --system --device --backend",
     "evaluate": "--out --csv --markdown --json --missing --against --seed --columns",
-    "train": "--data --out --config --preset --set --init-from --freeze --freeze-to --devices --nodes --accelerator --task --fold "
-    "--folds --resume --extend",
+    "train": "--data --out --config --preset --set --init-from --freeze --freeze-to --devices --nodes --accelerator "
+    "--task --fold --folds --resume --extend",
     "report": "--out --cases",
     "compare": "--data --out --folds --first-folds --seeds --preset --set --json",
 }
@@ -155,8 +155,9 @@ def test_training(classified, animals, tmp_path) -> None:
     text = (classified / "config.yaml").read_text("utf-8")
     config.write_text(text.replace("label_smoothing: 0.0", "label_smoothing: 0.125"))
     run = tmp_path / "run"
-    words = ("--config", str(config), "--init-from", str(classified), "--freeze", "conv1.*", "--freeze-to", "1", "--fold",
-             "1", "--folds", "3", "--nodes", "1", "--accelerator", "cpu", "--set", "training.epochs=1")  # fmt: skip
+    words = ("--config", str(config), "--init-from", str(classified), "--freeze", "conv1.*", "--freeze-to", "1",
+             "--fold", "1", "--folds", "3", "--nodes", "1", "--accelerator", "cpu",
+             "--set", "training.epochs=1")  # fmt: skip
     assert train(animals, run, *words) == 0
     made = read_yaml(run / "config.yaml")
     assert made["training"]["label_smoothing"] == 0.125
