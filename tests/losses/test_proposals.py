@@ -97,13 +97,13 @@ def test_no_more_regions_than_asked_for() -> None:
 
 
 def test_loss_of_regions() -> None:
-    """Cross-entropies log 2 twice over two; the box of the object alone counts: 1 in one number is 0.5, over two."""
+    """Cross-entropies log 2 twice over two; of boxes the object's: 0.5 / 10 / 0.1 = 0.5 in a number is 0.125."""
     boxes = torch.tensor([[0.0, 0, 10, 10], [50, 50, 60, 60]])
-    wanted = torch.tensor([[10.0, 0, 20, 10], [0, 0, 1, 1]])
+    wanted = torch.tensor([[0.5, 0, 10.5, 10], [0, 0, 1, 1]])
     regions = Sampled((boxes,), torch.tensor([1, 0]), wanted, {})
     loss = region_loss(torch.zeros(2, 2), torch.zeros(2, 4), regions)
     assert loss.classes.item() == pytest.approx(log(2))
-    assert loss.location.item() == pytest.approx(0.5 / 2)
+    assert loss.location.item() == pytest.approx(0.125 / 2)
 
 
 def test_background_and_missing_values_are_out_of_a_descriptors_loss() -> None:

@@ -1,10 +1,12 @@
 """The lesion describer: anchors, proposals and regions fit together, and what is apart learns apart."""
 
+import math
+
 import pytest
 import torch
 
 from saccade.errors import InputError
-from saccade.networks.lesion_describer import LesionDescriber
+from saccade.networks.lesion_describer import LesionDescriber, Regions
 
 SMALL = {"channels": (4, 6, 8), "convolutions": (1, 1, 1), "width": 3, "hidden": 8, "descriptors": (3, 2)}
 
@@ -85,6 +87,17 @@ def test_proposals_are_the_surest_without_duplicates() -> None:
     best = network.propose(maps, most=2)[0]
     torch.testing.assert_close(best, network.anchors(maps)[[100, 10]].clamp(0, 32))
     assert len(network.propose(maps, most=500, overlap=0.0)[0]) <= 16 < len(network.propose(maps, most=500)[0])
+
+
+def test_refined_boxes_are_where_the_offsets_of_each_image_lead() -> None:
+    """A tenth of the offset in lengths of the box, e to a fifth of it in size; cut at the border of 32."""
+    network = LesionDescriber(1, 2, **SMALL).eval()
+    maps = network.see(torch.zeros(2, 1, 32, 32))
+    boxes = (torch.tensor([[0.0, 0, 10, 20]]), torch.tensor([[4.0, 4, 24, 24]] * 2))
+    offsets = torch.tensor([[1.0, 0, 0, 0], [0, 0, 5 * math.log(2), 0], [0, 0, 0, 0]])
+    first, second = network.refine(maps, Regions(boxes, torch.zeros(3, 2), offsets, ()))
+    torch.testing.assert_close(first, torch.tensor([[1.0, 0, 11, 20]]))
+    torch.testing.assert_close(second, torch.tensor([[0.0, 4, 32, 24], [4.0, 4, 24, 24]]))
 
 
 def test_refuses_what_it_cannot_be() -> None:

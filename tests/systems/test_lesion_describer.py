@@ -11,6 +11,8 @@ import saccade
 from saccade.cli.main import main
 from saccade.data.synthetic.mammograms import DESCRIPTORS
 from saccade.errors import InputError
+from saccade.explain import detection_score, grad_cam
+from saccade.explain.detection import Detecting, layer_for
 from saccade.layers.boxes import jaccard
 from saccade.losses import Objects
 from saccade.sentences import Sentences
@@ -143,6 +145,21 @@ def test_boxes_of_several_images_keep_their_words_apart() -> None:
         alone = [system.describe(network, images[[n]], [boxes[n]], config)[0] for n in range(3)]
     assert [len(words) for words in together] == [2, 0, 1]
     assert together == alone
+
+
+def test_a_detection_is_explained_on_the_trunk() -> None:
+    config = configured()
+    network = built(config).eval()
+    x = scene(0)[0][None]
+    assert [layer_for(network, x, torch.tensor([4.0, 4, 4 + side, 4 + side])) for side in (4, 40)] == [
+        "trunk.blocks.1",
+        "trunk.blocks.2",
+    ]
+    with torch.no_grad():
+        box = system.detect(network, x, config)[0].boxes[0]
+    target = detection_score(box.tolist(), 0)
+    map_ = grad_cam(Detecting(network, system, config), x, target=target, layer="network.trunk.blocks.2")
+    assert map_.isfinite().all()
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from saccade.tasks.detection.frame import Frame, read_framed
 from saccade.tasks.detection.output import find_scenes
 from saccade.tasks.detection.predictor import DetectionPredictor
 
-TRUNKS = ("backbone", "trunk", "features")  # where detectors keep what sees, in front of what finds
+TRUNKS = ("backbone", "trunk.blocks", "features")  # where detectors keep what sees, in front of what finds
 CANDIDATES = 300  # boxes of a class that are looked at, the surest; none of them is left out as a duplicate
 WITHOUT_LAYER = ("attention_maps", "guided_backpropagation", "input_gradient", "occlusion")  # they look at no layer
 INNER = "network"  # what the detector's own network is called within `Detecting`
@@ -170,8 +170,9 @@ def layer_for(network: nn.Module, x: Float[Tensor, "1 c *space"], box: Float[Ten
 
     with ExitStack() as stack:
         module = stack.enter_context(undisturbed(network))
+        parts = dict(module.named_modules())
         for trunk in TRUNKS:
-            for name, part in getattr(module, trunk, nn.Module()).named_children():
+            for name, part in parts.get(trunk, nn.Module()).named_children():
                 stack.callback(part.register_forward_hook(listener(f"{trunk}.{name}")).remove)
         with torch.no_grad():
             module(x.clone())

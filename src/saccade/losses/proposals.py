@@ -15,6 +15,7 @@ from saccade.layers.boxes import encode, jaccard, part_inside
 from saccade.losses.detection import DetectionLoss, Objects, stand_for
 
 NO_VARIANCE = (1.0, 1.0)
+REGION_VARIANCE = (0.1, 0.2)  # of the regions' offsets, as in the authors' code: what is left to correct is small
 UNKNOWN = -1  # a descriptor of background, or one that nobody wrote down
 
 
@@ -127,12 +128,12 @@ def region_loss(scores: Float[Tensor, "r columns"], offsets: Float[Tensor, "r bo
 
     Args:
         scores: Background in column 0, then the classes.
-        offsets: For `decode`, without variances.
+        offsets: For `decode` with `REGION_VARIANCE`.
         regions: What they are.
     """
     count = max(1, len(regions.classes))
     positive = regions.classes > 0
-    target = encode(regions.wanted[positive], regions.all_boxes[positive], variance=NO_VARIANCE)
+    target = encode(regions.wanted[positive], regions.all_boxes[positive], variance=REGION_VARIANCE)
     location = F.smooth_l1_loss(offsets[positive], target, reduction="sum") / count
     return DetectionLoss(location, F.cross_entropy(scores, regions.classes, reduction="sum") / count)
 

@@ -22,8 +22,9 @@ from saccade.networks.conv_blocks import ConvBlocks
 from saccade.networks.ssd import AnchorHead
 
 CELLS = 7  # of a region along each axis, Faster R-CNN's
-VARIANCE = (1.0, 1.0)
-FARTHEST = 4.0  # logarithm of how much larger than its anchor a box may be, so that none is of endless size
+PROPOSAL_VARIANCE, REGION_VARIANCE = (1.0, 1.0), (0.1, 0.2)  # of offsets, as in `saccade.losses.proposals`
+LENGTHS = 4.0  # factor on the logarithms of a region's lengths, which else vary less than what is cut out
+FARTHEST = 4.0  # largest offset of a length, so that no box is of endless size
 CANDIDATES = 8  # anchors, the surest, among which duplicates are sought, for each box that goes on
 
 
@@ -53,7 +54,7 @@ class Regions:
     Attributes:
         boxes: Of each image.
         classes: (r, 1 + classes) logits, background first.
-        offsets: (r, 2d) from each region to the box of its object, for `decode`.
+        offsets: (r, 2d) from each region to the box of its object, for `decode` with `REGION_VARIANCE`.
         descriptors: For each descriptor (r, values) logits.
     """
 
@@ -64,10 +65,10 @@ class Regions:
 
 
 class RegionReader(nn.Module):
-    """Numbers for each region: cut from every map, put side by side with the logarithms of its lengths, two layers.
+    """Numbers for each region, from what is cut from every map: a linear layer, then one that sees its lengths too.
 
     A square is cut around each region, so that its proportions, which are part of its shape, stay what they are. The
-    lengths are there since what is brought to 7 x 7 cells has lost its size.
+    logarithms of the lengths are there since what is brought to 7 x 7 cells has lost its size.
 
     Args:
         in_channels: Of the maps.
@@ -91,8 +92,8 @@ class RegionReader(nn.Module):
         super().__init__()
         self.steps, self.around = tuple(steps), around
         self.reduce = nn.ModuleList(CONV[spatial_dims](channels, width, 1) for channels in in_channels)
-        features = len(in_channels) * width * CELLS**spatial_dims + spatial_dims
-        self.layers = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+        self.first = nn.Linear(len(in_channels) * width * CELLS**spatial_dims, hidden)
+        self.second = nn.Linear(hidden + spatial_dims, hidden)
 
     def forward(self, maps: Sequence[Tensor], boxes: Sequence[Float[Tensor, "_ box"]]) -> Float[Tensor, "r hidden"]:
         cut = [squares_around(of_image, self.around) for of_image in boxes]
@@ -100,8 +101,9 @@ class RegionReader(nn.Module):
             region_align(torch.relu(reduce(x)), cut, CELLS, step=step).flatten(1)
             for reduce, x, step in zip(self.reduce, maps, self.steps, strict=True)
         ]
-        lengths = (centre_and_size(torch.cat(list(boxes)))[1].clamp_min(1) / self.steps[-1]).log()
-        return self.layers(torch.cat([*parts, lengths.to(parts[0])], 1))
+        lengths = LENGTHS * (centre_and_size(torch.cat(list(boxes)))[1].clamp_min(1) / self.steps[-1]).log()
+        seen = torch.relu(self.first(torch.cat(parts, 1)))
+        return torch.relu(self.second(torch.cat([seen, lengths.to(seen)], 1)))
 
 
 class LesionDescriber(nn.Module):
@@ -230,21 +232,24 @@ class LesionDescriber(nn.Module):
         anchors, found = self.anchors(maps), []
         most = most or self.proposals
         for scores, offsets in zip(maps.scores.float(), maps.offsets.float(), strict=True):
-            boxes = self.placed(offsets, anchors, maps)
+            boxes = self._placed(offsets, anchors, maps, PROPOSAL_VARIANCE)
             kept = non_maximum_suppression(boxes, scores, overlap=overlap, candidates=CANDIDATES * most, limit=most)
             found.append(boxes[kept])
         return found
-
-    def placed(
-        self, offsets: Float[Tensor, "n box"], starts: Float[Tensor, "n box"], maps: Maps
-    ) -> Float[Tensor, "n box"]:
-        """Boxes that offsets lead to, cut at the image's border."""
-        offsets = torch.cat([offsets[:, : self.spatial_dims], offsets[:, self.spatial_dims :].clamp(max=FARTHEST)], 1)
-        sides = offsets.new_tensor(list(reversed(maps.size)))
-        return clip(decode(offsets, starts, variance=VARIANCE), sides)
 
     def read(self, maps: Maps, boxes: Sequence[Float[Tensor, "_ box"]]) -> Regions:
         """What is said of these regions, in each image its own."""
         seen = self.reader(maps.for_regions, boxes)
         words = seen if self.second_reader is None else self.second_reader(maps.for_words, boxes)
         return Regions(tuple(boxes), self.classes(seen), self.offsets(seen), tuple(head(words) for head in self.words))
+
+    def refine(self, maps: Maps, said: Regions) -> list[Float[Tensor, "_ box"]]:
+        """Where the objects of the regions of each image really are."""
+        offsets = said.offsets.float().split([len(boxes) for boxes in said.boxes])
+        return [self._placed(own, boxes, maps, REGION_VARIANCE) for own, boxes in zip(offsets, said.boxes, strict=True)]
+
+    def _placed(self, offsets: Tensor, starts: Tensor, maps: Maps, variance: tuple[float, float]) -> Tensor:
+        """Boxes that offsets lead to, cut at the image's border."""
+        offsets = torch.cat([offsets[:, : self.spatial_dims], offsets[:, self.spatial_dims :].clamp(max=FARTHEST)], 1)
+        sides = offsets.new_tensor(list(reversed(maps.size)))
+        return clip(decode(offsets, starts, variance=variance), sides)

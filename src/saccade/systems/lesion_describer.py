@@ -138,12 +138,10 @@ def detect(network: LesionDescriber, images: Float[Tensor, "b c *space"], config
     """Lesions with a value of each descriptor, told from the final box, and a sentence."""
     maps = network.see(images)
     said = network.read(maps, network.propose(maps))
-    counts = [len(boxes) for boxes in said.boxes]
+    scores = said.classes.split([len(boxes) for boxes in said.boxes])
     located = [
-        select(network.placed(offsets.float(), boxes, maps)[None], chances(scores, config)[None], config)[0]
-        for boxes, offsets, scores in zip(
-            said.boxes, said.offsets.split(counts), said.classes.split(counts), strict=True
-        )
+        select(boxes[None], chances(own, config)[None], config)[0]
+        for boxes, own in zip(network.refine(maps, said), scores, strict=True)
     ]
     words = _words(network, maps, [found.boxes for found in located], config)
     names = config.data.classes
