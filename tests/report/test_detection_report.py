@@ -27,7 +27,7 @@ def test_the_page_of_a_run(tmp_path) -> None:
     assert page.count('<image href="data:image/jpeg;base64,') == 3
     cards = page.split('class="cards boxes"')[1].split("<h2>Training")[0]
     first, second, third = re.findall(r"<svg.*?</svg>", cards, re.DOTALL)
-    assert first.startswith('<svg viewBox="0 0 40 30.0" width="392" height="294"')
+    assert first.startswith('<svg viewBox="0 0 40 30.0" width="378" height="284"')
     told = re.findall(r"<title>([^<]+)</title>", first)
     assert sorted(told) == ["hit: white 0.90", "missed object: red", "object"]
     assert '<rect x="2.00" y="3.00" width="10.00" height="8.00" fill="none" stroke="#f0e442"' in first
@@ -69,7 +69,7 @@ def test_slices_of_volumes_are_shown_as_wide_as_they_are_in_space(tmp_path) -> N
     page = page_of(run)
     assert "axial slice 5 of 8" in page
     # 12 voxels of 2 mm across, 20 of 1 mm down: 12 x 10 in columns
-    assert '<svg viewBox="0 0 12 10.0" width="392" height="327"' in page
+    assert '<svg viewBox="0 0 12 10.0" width="378" height="315"' in page
     # voxels 3 to 8 and 10 to 14, both axes turned round
     assert '<rect x="3.00" y="2.50" width="6.00" height="2.50"' in page
 

@@ -27,7 +27,7 @@ from saccade.tasks.detection.frame import Frame
 MOST_SLICES = 4  # of a volume
 MOST_LABELS = 25  # more of them hide the picture
 INCHES, SMALLEST = 6.0, 2.0  # of a picture's longer and shorter side
-RIM = 0.55  # opacity of the black line behind each, for bright pictures
+RIM = 0.35  # opacity of the black line behind each, for bright pictures
 _PERCENTILES = (0.5, 99.5)  # black and white of pictures deeper than 8 bits
 
 

@@ -25,7 +25,7 @@ from saccade.tasks.detection.detections import Detections
 from saccade.tasks.detection.evaluate import at_least, found_of, shown_from, truth_of
 from saccade.tasks.detection.files import FILE, from_json
 
-LARGEST = 392  # pixels of a picture's longer side
+LARGEST = 378  # pixels of a picture's longer side
 FINEST = 2 * LARGEST  # pixels kept of it, for fine screens
 TOLD = 4  # detections whose further words are written out
 
