@@ -13,6 +13,7 @@ import numpy as np
 import picture_abdomen
 import picture_classifiers
 import picture_detection
+import picture_detection_results
 import picture_explain
 import picture_foundations
 import picture_mechanisms
@@ -186,6 +187,7 @@ def main() -> None:
     picture_explain.draw_explaining(IMAGES / "explaining.png")
     picture_ram.draw_ram()
     picture_detection.draw_detection()
+    picture_detection_results.draw_detection_results()
     picture_nonlocal_c2d.draw_nonlocal_c2d(IMAGES / "nonlocal-c2d.png")
     picture_classifiers.draw_classifiers()
     picture_sononet.draw_sononet()
