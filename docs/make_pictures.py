@@ -16,6 +16,7 @@ import picture_detection
 import picture_detection_results
 import picture_explain
 import picture_foundations
+import picture_lesions
 import picture_mechanisms
 import picture_nonlocal_c2d
 import picture_ram
@@ -191,6 +192,7 @@ def main() -> None:
     picture_nonlocal_c2d.draw_nonlocal_c2d(IMAGES / "nonlocal-c2d.png")
     picture_classifiers.draw_classifiers()
     picture_sononet.draw_sononet()
+    picture_lesions.draw_lesions()
     picture_subject2vec.draw_subject2vec(options.demo / "lungs")
     picture_tomograms.draw_tomograms(IMAGES / "tomograms.png")
     write_shortcuts(options.demo)

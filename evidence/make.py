@@ -11,6 +11,7 @@ import backbones
 import cam_faithfulness
 import hippocampus
 import homework
+import lesion_describer
 import look_alikes
 import nonlocal_c2d
 import protocols
@@ -38,6 +39,7 @@ STUDIES = {
     **backbones.DIGIT_STUDIES,
     **stn.STUDIES,
     "subject2vec": subject2vec.subject2vec,
+    "lesion-describer": lesion_describer.describer,
 }
 NEEDS_DATA = {
     **dict.fromkeys(("attention-unet", "unet"), hippocampus.DATA["source"]),
