@@ -17,7 +17,9 @@ import nonlocal_c2d
 import protocols
 import ram
 import respond_cam
+import retinanet
 import sononet
+import ssd
 import stn
 import subject2vec
 
@@ -39,12 +41,17 @@ STUDIES = {
     **backbones.DIGIT_STUDIES,
     **stn.STUDIES,
     "subject2vec": subject2vec.subject2vec,
+    "ssd": ssd.ssd,
+    "ssd-shapes": ssd.ssd_shapes,
+    "retinanet": retinanet.retinanet,
     "lesion-describer": lesion_describer.describer,
 }
 NEEDS_DATA = {
     **dict.fromkeys(("attention-unet", "unet"), hippocampus.DATA["source"]),
     **dict.fromkeys(attention_resnets.STUDIES, attention_resnets.SOURCE),
     "ram": ram.SOURCE,
+    "ssd": ssd.SOURCE,
+    "retinanet": retinanet.SOURCE,
     **dict.fromkeys(backbones.STUDIES, backbones.SOURCE),
 }
 
