@@ -22,6 +22,7 @@ import picture_nonlocal_c2d
 import picture_ram
 import picture_rates
 import picture_report
+import picture_ribs
 import picture_sononet
 import picture_subject2vec
 import picture_tomograms
@@ -193,6 +194,7 @@ def main() -> None:
     picture_classifiers.draw_classifiers()
     picture_sononet.draw_sononet()
     picture_lesions.draw_lesions()
+    picture_ribs.draw_ribs(options.demo / "ribs")
     picture_subject2vec.draw_subject2vec(options.demo / "lungs")
     picture_tomograms.draw_tomograms(IMAGES / "tomograms.png")
     write_shortcuts(options.demo)

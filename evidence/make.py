@@ -18,6 +18,7 @@ import protocols
 import ram
 import respond_cam
 import retinanet
+import rib_crf
 import sononet
 import ssd
 import stn
@@ -28,6 +29,7 @@ STUDIES = {
     "attention-unet-look-alikes": look_alikes.attention_unet,
     "attention-unet-protocols": protocols.attention_unet,
     "ram": ram.ram,
+    "rib-crf": rib_crf.rib_crf,
     "ag-sononet": sononet.ag_sononet,
     "sononet": sononet.sononet,
     "unet": hippocampus.unet,
@@ -50,6 +52,7 @@ NEEDS_DATA = {
     **dict.fromkeys(("attention-unet", "unet"), hippocampus.DATA["source"]),
     **dict.fromkeys(attention_resnets.STUDIES, attention_resnets.SOURCE),
     "ram": ram.SOURCE,
+    "rib-crf": rib_crf.SOURCE,
     "ssd": ssd.SOURCE,
     "retinanet": retinanet.SOURCE,
     **dict.fromkeys(backbones.STUDIES, backbones.SOURCE),
