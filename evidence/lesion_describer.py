@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from common import comparison, once, saccade, write_record
-from detectors import EQUAL
 
 import saccade as library
 from saccade.data.detection.case import Scene
@@ -35,6 +34,8 @@ SEEDS = range(3)
 TRAIN, TEST = (1500, 1), (400, 2)  # mammograms, seed
 STEPS, BATCH = 600, 8
 SHARED = (
+    # the latest weights: nothing is chosen by looking at what was held out
+    "training.keep=last", "training.precision=32-true", "training.loggers=[csv]",
     f"training.batch_size={BATCH}", "training.steps_per_epoch=50", f"training.epochs={STEPS // 50}",
     f"training.validate_every={STEPS // 50}", "augmentation.probability=0",
 )  # fmt: skip
@@ -63,7 +64,7 @@ def run(options: argparse.Namespace, name: str, seed: int) -> Result:
     """One arm with one seed."""
     train, test = data_sets(options.work)
     folder = options.work / f"mammograms-{name.replace(' ', '-')}-{seed}"
-    settings = (f"training.seed={seed}", *EQUAL, *SHARED, *ARMS[name])
+    settings = (f"training.seed={seed}", *SHARED, *ARMS[name])
     command = ["train", "lesion-describer", "--data", train, "--out", folder, "--preset", "tiny", "--folds", "50"]
     command += [word for setting in settings for word in ("--set", setting)]
 
