@@ -27,7 +27,7 @@ REFUSED: dict[str, dict[str, tuple[list[str], str]]] = {
         "--max-memory": (["4GB"], f"predict: --max-memory {RUN_IS}"),
         "--overlap": (["0"], f"predict: --overlap {RUN_IS}"),
         "--voc": ([], f"predict: --voc {RUN_IS.replace('segmentations', 'detections')}"),
-        "--pictures": ([], f"predict: --pictures {RUN_IS.replace('segmentations', 'detections')}"),
+        "--pictures": ([], f"predict: --pictures {RUN_IS.replace('segmentations', 'detections and landmarks')}"),
         "--min-score": (["0.5"], f"predict: --min-score {RUN_IS.replace('segmentations', 'detections')}"),
     },
     "evaluate": {

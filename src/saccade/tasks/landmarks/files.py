@@ -96,6 +96,8 @@ def is_points(path: Path) -> bool:
         header = read_rows(path)[0]
     except InputError:
         return False
+    if "prediction" in header:  # a classification's, whose p_x and p_y could be those of a landmark p
+        return False
     named = named_column(header, (CASE, *IMAGE_COLUMNS)) is not None
     long = {NAME, *AXES[:2]} <= set(header) and HALF_WIDTH not in header
     return named and (long or bool(wide_names(header)))
