@@ -26,6 +26,7 @@ from saccade.tasks.run_folder import holds_something, must_be_empty, working_in
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
 from saccade.tasks.settings import merge, read_yaml
 from saccade.tasks.task import Task, find_task, task_of
+from saccade.tasks.training import train_and_score
 from saccade.tasks.weights import load_weights, read_checkpoint
 
 FORMAT = 1
@@ -159,7 +160,7 @@ def start_run(
         if initialisation is not None:
             write_json(run / "init.json", initialisation.content())
         job = Job(grouped, run, train_cases, held_out, resume=checkpoint is not None)
-        made: Predictor = does.train(job, network, devices=devices, say=say)
+        made: Predictor = train_and_score(does, job, network, devices=devices, say=say)
         return made
 
 
@@ -183,7 +184,7 @@ def plan_run(
     does = find_task(kind)
     dataset = does.open_dataset(data, overrides.get("data", {}))
     if isinstance(split, begin.Split):
-        train_cases, held_out = does.split_cases(dataset, split)
+        train_cases, held_out = begin.split_cases(dataset, split)
     else:
         train_cases, held_out = begin.choose_split(dataset, does.deal, fold=split[0], folds=split[1])
     config = does.plan(

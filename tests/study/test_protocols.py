@@ -211,7 +211,7 @@ def test_organs_are_carried_over_by_name(hospitals, trained, tmp_path, monkeypat
 
 
 def test_a_split_by_name_must_be_one(pairs, tmp_path) -> None:
-    from saccade.tasks.segmentation.begin import split_cases
+    from saccade.tasks.begin import split_cases
 
     found = find_dataset(pairs)
     learn, held = split_cases(found, Split(("case3", "case0"), ("case1",)))
@@ -225,7 +225,7 @@ def test_a_split_by_name_must_be_one(pairs, tmp_path) -> None:
     (bare / "labels" / "case0.nii.gz").unlink()
     with pytest.raises(InputError) as error:
         split_cases(find_dataset(bare), Split(("case0",), ("case1",)))
-    assert str(error.value) == f"{bare}: each case of the split must have a label, got none for case0."
+    assert str(error.value) == f"{bare}: each case of the split must have its truth, got none for case0."
 
 
 def test_marks_of_the_data_set_are_told() -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from saccade.errors import InputError
 from saccade.metrics import METRICS
-from saccade.study.evaluation import evaluation_markdown
-from saccade.study.tables import COLUMNS, results_table
+from saccade.study.evaluation import evaluation_tables
+from saccade.study.tables import COLUMNS, as_markdown, results_table
 
 COUNTS = {"n": 3, "n_missed": 1, "n_spurious": 0}
 
@@ -43,7 +43,7 @@ def test_csv():
 def test_intervals_stand_beside_the_summary():
     some = {**result(), "intervals": {"liver": {m: {"low": 0.25, "high": 0.75} for m in METRICS},
                                       "a|b": {m: {"low": None, "high": float("nan")} for m in METRICS}}}  # fmt: skip
-    summary, intervals = evaluation_markdown(some).split(
+    summary, intervals = as_markdown(evaluation_tables(some)).split(
         "\n**95 % interval of the mean, from bootstrap over cases**\n\n"
     )
     assert summary == results_table(result())
@@ -56,7 +56,7 @@ def test_intervals_stand_beside_the_summary():
     assert liver.endswith(",3,1,0" + ",0.25,0.75" * 7)
     assert nobody.endswith(",0,0,0" + "," * 14)
     del some["intervals"]["liver"]
-    assert evaluation_markdown(some) == results_table(result())
+    assert as_markdown(evaluation_tables(some)) == results_table(result())
 
 
 def test_unknown_format():

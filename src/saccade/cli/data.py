@@ -50,13 +50,8 @@ def make(
     check_options(found, list(given))
     module = importlib.import_module(found.module)
     number = cases or found.cases
-    with progress_bar() as bar:
-        task = bar.add_task("simulating", total=number)
-
-        def progress(done: int, _: int) -> None:
-            bar.update(task, completed=done)
-
-        made = module.make(out, cases=number, seed=seed, progress=progress, **given)
+    with progress_bar("simulating", number) as bar:
+        made = module.make(out, cases=number, seed=seed, progress=bar.progress, **given)
     typer.echo(f"{out}: {len(made)} cases ({made[0]} to {made[-1]}).")
 
 
@@ -74,9 +69,6 @@ def convert(
     from saccade.data.detection.layouts import find_box_dataset
 
     dataset = find_box_dataset(root)
-    with progress_bar() as bar:
-        task = bar.add_task("writing", total=len(dataset.scenes))
-        convert_boxes(
-            dataset, out, to, progress=lambda done, _, scene: bar.update(task, completed=done, description=scene)
-        )
+    with progress_bar("writing", len(dataset.scenes)) as bar:
+        convert_boxes(dataset, out, to, progress=bar.progress)
     typer.echo(f"{out}: {len(dataset.scenes)} images, {to}.")

@@ -87,11 +87,8 @@ def _check_targets(root: Path, columns: str | None, as_json: bool) -> None:
 
     names = [name.strip() for name in columns.split(",")] if columns else None
     dataset = scan_image_dataset(root, names)
-    with progress_bar() as bar:
-        task = bar.add_task("checking", total=len(dataset.cases))
-        faults = check_images(
-            dataset, progress=lambda done, _, case: bar.update(task, completed=done, description=case)
-        )
+    with progress_bar("checking", len(dataset.cases)) as bar:
+        faults = check_images(dataset, progress=bar.progress)
     labelled = len(dataset.labelled())
     about = {"layout": dataset.layout, "cases": len(dataset.cases), "labelled": labelled}
     told = f"{_counted(len(dataset.cases), 'case')} ({labelled} labelled; {describe_targets(dataset)})"
@@ -104,11 +101,8 @@ def _check_boxes(root: Path, as_json: bool) -> None:
     from saccade.data.detection.layouts import scan_box_dataset
 
     dataset = scan_box_dataset(root)
-    with progress_bar() as bar:
-        task = bar.add_task("checking", total=len(dataset.scenes))
-        faults = check_boxes(
-            dataset, progress=lambda done, _, scene: bar.update(task, completed=done, description=scene)
-        )
+    with progress_bar("checking", len(dataset.scenes)) as bar:
+        faults = check_boxes(dataset, progress=bar.progress)
     about = {"layout": dataset.layout, "cases": len(dataset.scenes), "classes": list(dataset.names)}
     told = f"{_counted(len(dataset.scenes), 'image')} ({describe_boxes(dataset)})"
     _say(about, told, root, faults, as_json)
@@ -120,11 +114,8 @@ def _check_landmarks(root: Path, as_json: bool) -> None:
     from saccade.data.landmarks.layouts import scan_landmark_dataset
 
     dataset = scan_landmark_dataset(root)
-    with progress_bar() as bar:
-        task = bar.add_task("checking", total=len(dataset.cases))
-        faults = check_landmarks(
-            dataset, progress=lambda done, _, case: bar.update(task, completed=done, description=case)
-        )
+    with progress_bar("checking", len(dataset.cases)) as bar:
+        faults = check_landmarks(dataset, progress=bar.progress)
     about = {"layout": dataset.layout, "cases": len(dataset.cases), "landmarks": list(dataset.names)}
     told = f"{_counted(len(dataset.cases), 'image')} ({describe_landmarks(dataset)})"
     _say(about, told, root, faults, as_json)
@@ -144,13 +135,8 @@ def _say(about: dict[str, Any], told: str, root: Path, faults: "list[Fault]", as
 def _check_with_bar(dataset: "Dataset", fix: bool) -> "list[Fault]":
     from saccade.data.check import check_cases
 
-    with progress_bar() as bar:
-        task = bar.add_task("checking", total=len(dataset.cases))
-
-        def progress(done: int, total: int, case: str) -> None:
-            bar.update(task, completed=done, total=total, description=f"checking {case}")
-
-        return check_cases(dataset, fix=fix, progress=progress)
+    with progress_bar("checking", len(dataset.cases)) as bar:
+        return check_cases(dataset, fix=fix, progress=bar.progress)
 
 
 def _echo_json(about: dict[str, Any], faults: "list[Fault]") -> None:

@@ -11,7 +11,7 @@ import typer
 from saccade.errors import InputError
 
 if TYPE_CHECKING:
-    from saccade.study.evaluation import Table
+    from saccade.study.tables import Table
     from saccade.tasks.segmentation.evaluate import LesionSettings
 
 
@@ -36,7 +36,6 @@ class Scored(NamedTuple):
     result: dict[str, Any]
     tables: "list[Table]"
     csv: str
-    markdown: str
 
 
 class Missing(StrEnum):
@@ -110,8 +109,8 @@ def evaluate(
     from saccade.data.layout_labels import read_label_names
     from saccade.files import write_json, write_text
     from saccade.study.comparison import compare_results
-    from saccade.study.evaluation import evaluation_markdown, evaluation_tables
-    from saccade.study.tables import results_table
+    from saccade.study.evaluation import evaluation_tables
+    from saccade.study.tables import as_markdown, results_table
     from saccade.tasks.segmentation.evaluate import evaluate_folders
     from saccade.workers import cores
 
@@ -124,7 +123,7 @@ def evaluate(
             if csv:
                 write_text(csv, scored.csv)
             if markdown:
-                write_text(markdown, scored.markdown)
+                write_text(markdown, as_markdown(scored.tables))
             if json:
                 typer.echo(out.read_text(encoding="utf-8"), nl=False)
             for table in scored.tables if not json else ():
@@ -136,8 +135,7 @@ def evaluate(
     settings = _lesion_settings(lesions, overlap=overlap, sizes=sizes, probabilities=probabilities)
 
     def score(folder: Path, what: str, **wanted: Any) -> dict[str, Any]:
-        with progress_bar() as bar:
-            task = bar.add_task("evaluating", total=None)
+        with progress_bar("evaluating") as bar:
             return evaluate_folders(
                 folder,
                 truth,
@@ -145,7 +143,7 @@ def evaluate(
                 tolerance_mm=1.0 if tolerance is None else tolerance,
                 seed=seed,
                 workers=workers or cores(),
-                progress=lambda done, total, case: bar.update(task, completed=done, total=total, description=case),
+                progress=bar.progress,
                 say=lambda line: typer.echo(f"saccade: {what}{line}", err=True),
                 **wanted,
             )
@@ -159,7 +157,7 @@ def evaluate(
     if csv:
         write_text(csv, results_table(result, "csv"))
     if markdown:
-        write_text(markdown, evaluation_markdown(result))
+        write_text(markdown, as_markdown(evaluation_tables(result)))
     if json:
         typer.echo(out.read_text(encoding="utf-8"), nl=False)
         return

@@ -25,7 +25,7 @@ def score(predictions: Path, truth: Path, wanted: "Wanted") -> "Scored":
         InputError: For options that other predictions have, or what cannot be scored.
     """
     from saccade.cli.evaluate import Scored
-    from saccade.study.detections import detection_csv, detection_markdown, detection_tables
+    from saccade.study.detections import detection_csv, detection_tables
     from saccade.tasks.detection.evaluate import evaluate_detections
 
     for name, value in {**wanted.of_label_maps, "--columns": wanted.columns}.items():
@@ -40,4 +40,4 @@ def score(predictions: Path, truth: Path, wanted: "Wanted") -> "Scored":
         seed=wanted.seed,
         say=lambda line: typer.echo(f"saccade: {line}", err=True),
     )
-    return Scored(result, detection_tables(result), detection_csv(result), detection_markdown(result))
+    return Scored(result, detection_tables(result), detection_csv(result))

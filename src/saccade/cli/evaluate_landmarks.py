@@ -1,7 +1,7 @@
 """`saccade evaluate` for landmarks: how many are localised, and how far off they are."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -25,7 +25,8 @@ def score(predictions: Path, truth: Path, wanted: "Wanted") -> "Scored":
         InputError: For options that other predictions have, or what cannot be scored.
     """
     from saccade.cli.evaluate import Scored
-    from saccade.study.landmarks import compare_landmarks, landmark_csv, landmark_markdown, landmark_tables
+    from saccade.study.landmarks import compare_landmarks, landmark_tables
+    from saccade.study.tables import summary_csv
     from saccade.tasks.landmarks.evaluate import evaluate_landmarks
 
     for name, value in {**wanted.of_label_maps, "--columns": wanted.columns}.items():
@@ -35,7 +36,7 @@ def score(predictions: Path, truth: Path, wanted: "Wanted") -> "Scored":
     given = wanted.of_label_maps.get("--tolerance")
     tolerance = float(given) if isinstance(given, int | float) else None
 
-    def scored(path: Path, what: str) -> dict[str, object]:
+    def scored(path: Path, what: str) -> dict[str, Any]:
         return evaluate_landmarks(
             path,
             truth,
@@ -50,4 +51,4 @@ def score(predictions: Path, truth: Path, wanted: "Wanted") -> "Scored":
         other = scored(wanted.against, f"{wanted.against}: ")
         against = compare_landmarks(result, other, seed=wanted.seed)
         result["against"] = {"other": str(wanted.against), **against}
-    return Scored(result, landmark_tables(result), landmark_csv(result), landmark_markdown(result))
+    return Scored(result, landmark_tables(result), summary_csv(result["summary"]))

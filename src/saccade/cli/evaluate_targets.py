@@ -25,7 +25,8 @@ def score(predictions: Path, truth: Path, wanted: "Wanted") -> "Scored":
         InputError: For options that label maps alone have, or what cannot be scored.
     """
     from saccade.cli.evaluate import Scored
-    from saccade.study.targets import compare_targets, target_csv, target_markdown, target_tables
+    from saccade.study.tables import summary_csv
+    from saccade.study.targets import compare_targets, target_tables
     from saccade.tasks.classification.evaluate import evaluate_predictions
 
     for name, value in wanted.of_label_maps.items():
@@ -46,4 +47,4 @@ def score(predictions: Path, truth: Path, wanted: "Wanted") -> "Scored":
     if (other := wanted.against) is not None:
         compared = compare_targets(result, of_table(other, f"{other}: "), seed=wanted.seed)
         result["against"] = {"other": str(other), **compared}
-    return Scored(result, target_tables(result), target_csv(result), target_markdown(result))
+    return Scored(result, target_tables(result), summary_csv(result["summary"]))

@@ -129,13 +129,8 @@ def _explain(predictor: Any, inputs: list[Path], out: Path, request: "Request", 
     from saccade.explain.runs import explain_inputs, explainer_of
 
     records = []
-    with progress_bar() as bar:
-
-        def say(text: str) -> None:
-            bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-        bar.add_task("explaining", total=None)
-        for record in explain_inputs(explainer_of(predictor), inputs, out, request, say=say):
+    with progress_bar("explaining") as bar:
+        for record in explain_inputs(explainer_of(predictor), inputs, out, request, say=bar.say):
             records.append(record)
             if not quiet:
                 _tell(record)

@@ -124,27 +124,22 @@ def predict(
     several = members(opened, SegmentationPredictor, "segmentation", changes_of(options))
     predictor = several[0] if len(several) == 1 else ensemble_of(several)
     scans = find_scans(inputs, apart_from=out)
-    with progress_bar() as bar:
-
-        def say(text: str) -> None:
-            bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    with progress_bar("predicting", len(scans)) as bar:
         names = predictor.config.data.label_names
         wanted = Wanted(
             attention=attention,
             probabilities=tuple(probabilities or ()),
             uncertainty=uncertainty,
             dicom_seg=dicom_seg,
-            clean_up=None if clean_up is None else choose_clean_up(clean_up, run, names, say),
+            clean_up=None if clean_up is None else choose_clean_up(clean_up, run, names, bar.say),
             max_memory=limit,
         )
-        task = bar.add_task("predicting", total=len(scans))
 
         def progress(name: str, done: int, windows: int, finished: int) -> None:
-            bar.update(task, completed=finished + done / windows, description=name)
+            bar.progress(finished + done / windows, name=name)
 
         for path in predict_scans(
-            predictor, scans, out, wanted, overwrite=overwrite, share=share_of_process(), progress=progress, say=say
+            predictor, scans, out, wanted, overwrite=overwrite, share=share_of_process(), progress=progress, say=bar.say
         ):
             typer.echo(str(path))
 

@@ -34,12 +34,7 @@ def predict(
     if options["--min-score"] is not None:
         predictor = predictor.with_inference({"score": options["--min-score"]})
     scenes = find_scenes(inputs, apart_from=out)
-    with progress_bar() as bar:
-        task = bar.add_task("predicting", total=len(scenes))
-
-        def say(text: str) -> None:
-            bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    with progress_bar("predicting", len(scenes)) as bar:
         path = predict_scenes(
             predictor,
             scenes,
@@ -47,8 +42,8 @@ def predict(
             voc=options["--voc"],
             draw=_drawing(predictor.names) if options["--pictures"] else None,
             overwrite=overwrite,
-            progress=lambda done: bar.update(task, completed=done),
-            say=say,
+            progress=bar.progress,
+            say=bar.say,
         )
     typer.echo(str(path))
 

@@ -32,19 +32,14 @@ def predict(
         raise InputError("predict: --ensemble is for segmentations and classifications, this run is one of landmarks.")
     predictor: LandmarksPredictor = opened[0][1]
     found = find_images(inputs, apart_from=out)
-    with progress_bar() as bar:
-        task = bar.add_task("predicting", total=len(found))
-
-        def say(text: str) -> None:
-            bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    with progress_bar("predicting", len(found)) as bar:
         path = predict_landmarks(
             predictor,
             found,
             out,
             draw=point_picture if options["--pictures"] else None,
             overwrite=overwrite,
-            progress=lambda done: bar.update(task, completed=done),
-            say=say,
+            progress=bar.progress,
+            say=bar.say,
         )
     typer.echo(str(path))

@@ -69,20 +69,15 @@ def predict_targets(
     whole: Predictor = predictors[0] if len(predictors) == 1 else ensemble_of(predictors)
     write_maps = _maps_of(predictors, out / "attention") if attention else None
     cases = find_inputs(inputs, apart_from=out)
-    with progress_bar() as bar:
-        task = bar.add_task("predicting", total=len(cases))
-
-        def say(text: str) -> None:
-            bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
+    with progress_bar("predicting", len(cases)) as bar:
         return predict_images(
             whole,
             cases,
             out,
             write_maps=write_maps,
             overwrite=overwrite,
-            progress=lambda done: bar.update(task, completed=done),
-            say=say,
+            progress=bar.progress,
+            say=bar.say,
         )
 
 

@@ -1,19 +1,16 @@
 """The page of a detection: scores, precision and recall, and the images with the most errors first."""
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-from markupsafe import Markup
 
 from saccade.explain.draw_boxes import JUDGED, svg_sample
 from saccade.report import charts
 from saccade.report.charts import Chart
 from saccade.report.detection_gallery import draw_gallery
 from saccade.report.gather import as_mapping, read_curves
-from saccade.report.run_report import HERE, facts_of, page_template, split_rows
-from saccade.report.target_report import TargetRun, damage_told, read_target_run, square_chart
+from saccade.report.run_report import facts_of
+from saccade.report.target_report import TargetRun, damage_told, read_target_run, render_page, square_chart
 from saccade.study.detections import SCORES, detection_tables
 from saccade.study.tables import number
 from saccade.tasks.detection.evaluate import shown_from
@@ -52,26 +49,19 @@ def _render(run: Path, record: TargetRun, shown: int) -> str:
     result = record.result
     gallery = draw_gallery(run, record.config, result, shown, record.notices) if result else []
     curves = read_curves(run / "metrics.csv", record.notices)
-    return str(
-        page_template("detection.html.j2").render(
-            run=record,
-            title=str(record.config.get("system", "Run")),
-            headline=_headline(result),
-            facts=facts_of(record.summary, list(SCORES)),
-            tables=detection_tables(result) if result else [],
-            confusion=[],
-            charts=draw_precision(result),
-            training=charts.draw_charts(curves, TRAINING),
-            frame=charts.FRAME,
-            gallery=gallery,
-            sliced=any(panel.title for card in gallery for panel in card.panels),
-            legend=[(style, svg_sample(style)) for style in JUDGED],
-            least=shown_from(result["working_point"]) if result else None,
-            cases=len(as_mapping(result.get("cases"))),
-            splits=split_rows(record.splits),
-            version=version("saccade"),
-            style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
-        )
+    return render_page(
+        "detection.html.j2",
+        record,
+        headline=_headline(result),
+        facts=facts_of(record.summary, list(SCORES)),
+        tables=detection_tables(result) if result else [],
+        confusion=[],
+        charts=draw_precision(result),
+        training=charts.draw_charts(curves, TRAINING),
+        gallery=gallery,
+        sliced=any(panel.title for card in gallery for panel in card.panels),
+        legend=[(style, svg_sample(style)) for style in JUDGED],
+        least=shown_from(result["working_point"]) if result else None,
     )
 
 

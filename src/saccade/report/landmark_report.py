@@ -1,19 +1,16 @@
 """The page of a run of landmarks: scores, all predictions on one image, kinds of errors, the worst images first."""
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-from markupsafe import Markup
 
 from saccade.report import charts
 from saccade.report.gather import as_mapping, read_curves
 from saccade.report.landmark_gallery import count_errors, draw_cards, draw_together, open_cases
-from saccade.report.run_report import HERE, facts_of, page_template, split_rows
-from saccade.report.target_report import TargetRun, damage_told, read_target_run
-from saccade.study.evaluation import Table
+from saccade.report.run_report import facts_of
+from saccade.report.target_report import TargetRun, damage_told, read_target_run, render_page
 from saccade.study.landmarks import SCORES, landmark_tables
+from saccade.study.tables import Table
 
 SHOWN = 24  # images
 TRAINING = (("Loss", "loss"), ("Localised by the hottest pixel", "val_localised"), ("Learning rate", "learning_rate"))
@@ -39,25 +36,18 @@ def _render(run: Path, record: TargetRun, shown: int) -> str:
     known = open_cases(record.config, record.notices) if result and shown else {}
     together, of_case = draw_together(result, known)
     curves = read_curves(run / "metrics.csv", record.notices)
-    return str(
-        page_template("landmarks.html.j2").render(
-            run=record,
-            title=str(record.config.get("system", "Run")),
-            headline=_headline(result),
-            facts=facts_of(record.summary, [name.replace("_", " ") for name in SCORES]),
-            tables=[*landmark_tables(result), _errors(result)] if result else [],
-            confusion=[],
-            charts=[],
-            training=charts.draw_charts(curves, TRAINING),
-            frame=charts.FRAME,
-            gallery=draw_cards(result, known, shown) if result else [],
-            together=together,
-            of_case=of_case,
-            cases=len(as_mapping(result.get("cases"))),
-            splits=split_rows(record.splits),
-            version=version("saccade"),
-            style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
-        )
+    return render_page(
+        "landmarks.html.j2",
+        record,
+        headline=_headline(result),
+        facts=facts_of(record.summary, [name.replace("_", " ") for name in SCORES]),
+        tables=[*landmark_tables(result), _errors(result)] if result else [],
+        confusion=[],
+        charts=[],
+        training=charts.draw_charts(curves, TRAINING),
+        gallery=draw_cards(result, known, shown) if result else [],
+        together=together,
+        of_case=of_case,
     )
 
 

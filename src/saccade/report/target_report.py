@@ -90,22 +90,31 @@ def _render(run: Path, record: TargetRun, shown: int) -> str:
     gallery = draw_gallery(run, record.config, result, shown, record.notices) if result else []
     curves = read_curves(run / "metrics.csv", record.notices)
     headline = _headline(result)
+    return render_page(
+        "target.html.j2",
+        record,
+        headline=headline,
+        facts=facts_of(record.summary, [name.replace("_", " ") for name in SCORES]),
+        tables=[table for table in target_tables(result) if table.title != "confusion"] if result else [],
+        confusion=_confusion(result),
+        charts=draw_result(result),
+        training=charts.draw_charts(curves, _groups(curves)),
+        gallery=gallery,
+    )
+
+
+def render_page(template: str, record: TargetRun, **own: Any) -> str:
+    """What the pages of all tasks but segmentation have in common, and the values of their own, in a template."""
     return str(
-        page_template("target.html.j2").render(
+        page_template(template).render(
             run=record,
             title=str(record.config.get("system", "Run")),
-            headline=headline,
-            facts=facts_of(record.summary, [name.replace("_", " ") for name in SCORES]),
-            tables=[table for table in target_tables(result) if table.title != "confusion"] if result else [],
-            confusion=_confusion(result),
-            charts=draw_result(result),
-            training=charts.draw_charts(curves, _groups(curves)),
             frame=charts.FRAME,
-            gallery=gallery,
-            cases=len(as_mapping(result.get("cases"))),
+            cases=len(as_mapping(record.result.get("cases"))),
             splits=split_rows(record.splits),
             version=version("saccade"),
             style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+            **own,
         )
     )
 

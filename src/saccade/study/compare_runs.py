@@ -15,9 +15,9 @@ from saccade.runs import load_segmentation, read_config, start_run
 from saccade.study.compare_plan import Plan, Train, Transfer
 from saccade.study.compare_process import alone
 from saccade.systems import is_own
-from saccade.tasks.begin import Split
+from saccade.tasks.begin import Split, split_cases
 from saccade.tasks.devices import Devices
-from saccade.tasks.segmentation.begin import open_dataset, split_cases
+from saccade.tasks.segmentation.begin import open_dataset
 from saccade.tasks.segmentation.evaluate import evaluate_folders
 from saccade.tasks.settings import merge
 

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from saccade.study.detections import SCORES as DETECTION_SCORES
-from saccade.study.evaluation import Table
 from saccade.study.protocols_paper import CT_82, paper_figures, paper_organ
-from saccade.study.tables import COLUMNS, markdown, number, span, unknown
+from saccade.study.tables import COLUMNS, Table, markdown, number, span, unknown
 from saccade.study.targets import SCORES
 
 COST = ("Parameters", "Forward pass", "Training", "Peak memory")

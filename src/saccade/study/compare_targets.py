@@ -11,8 +11,9 @@ from saccade.files import read_json
 from saccade.study.compare_plan import Arm, Plan
 from saccade.study.compare_runs import METRICS as SCORES_FILE
 from saccade.study.compare_scores import cost_of
+from saccade.study.pairs import judged
 from saccade.study.statistics import holm
-from saccade.study.targets import compare_targets, judged
+from saccade.study.targets import compare_targets
 from saccade.tasks.classification.evaluate import score_said
 from saccade.tasks.classification.plan import plan_targets
 

@@ -1,13 +1,10 @@
 """Scores of detections as tables."""
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import Any
 
 from saccade.metrics.intervals import FEWEST
-from saccade.study.evaluation import Table
-from saccade.study.tables import markdown, number, span, unknown
+from saccade.study.tables import Table, as_csv, number, span, unknown
 
 # Name of each score for people, in the order in which they are shown.
 SCORES = {"ap50": "AP50", "ap": "AP", "sensitivity": "Sensitivity"}
@@ -47,22 +44,13 @@ def detection_tables(result: Mapping[str, Any]) -> list[Table]:
     return tables
 
 
-def detection_markdown(result: Mapping[str, Any]) -> str:
-    """The tables as Markdown: first the summary, then each of the others under its title."""
-    summary, *others = detection_tables(result)
-    return markdown(summary.rows) + "".join(f"\n**{table.title}**\n\n{markdown(table.rows)}" for table in others)
-
-
 def detection_csv(result: Mapping[str, Any]) -> str:
     """The scores as CSV: class (none for the mean over classes), score, value, low, high, numbers in full."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", "score", "value", "low", "high"])
+    rows: list[list[Any]] = [["class", "score", "value", "low", "high"]]
     for name, scores in {"": result["summary"], **result["summary"]["per_class"]}.items():
         for score in (key for key in (*SCORES, *DESCRIPTIONS) if key in scores):
-            numbers = ("" if unknown(scores[score][key]) else scores[score][key] for key in ("value", "low", "high"))
-            writer.writerow([name, score, *numbers])
-    return text.getvalue()
+            rows.append([name, score, *(scores[score][key] for key in rows[0][2:])])
+    return as_csv(rows)
 
 
 def detection_comparison(against: Mapping[str, Any]) -> Table:

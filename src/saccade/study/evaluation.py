@@ -1,20 +1,12 @@
 """Everything an evaluation says, as tables for the terminal and for Markdown."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from saccade.metrics import METRICS
 from saccade.metrics.inputs import Real
 from saccade.study.comparison import MEAN
-from saccade.study.tables import COLUMNS, COUNTS, interval_rows, markdown, number, span, table_rows
-
-
-class Table(NamedTuple):
-    """Rows of cells, header first; ``keep`` of the last columns matter more than those before them."""
-
-    title: str
-    rows: list[list[str]]
-    keep: int = 0
+from saccade.study.tables import COLUMNS, COUNTS, Table, interval_rows, number, span, table_rows
 
 
 def evaluation_tables(result: Mapping[str, Any], *, compared: Collection[str] = METRICS) -> list[Table]:
@@ -36,12 +28,6 @@ def evaluation_tables(result: Mapping[str, Any], *, compared: Collection[str] = 
     if "against" in result:
         tables += [_comparison(result["against"], metric) for metric in compared]
     return tables
-
-
-def evaluation_markdown(result: Mapping[str, Any]) -> str:
-    """The tables as Markdown: first the summary, then each of the others under its title."""
-    summary, *others = evaluation_tables(result)
-    return markdown(summary.rows) + "".join(f"\n**{table.title}**\n\n{markdown(table.rows)}" for table in others)
 
 
 def _lesion_tables(lesions: Mapping[str, Any]) -> list[Table]:

@@ -1,15 +1,11 @@
 """Scores of landmarks as tables, and two sets of predictions of the same cases held against each other."""
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import Any
 
 from saccade.errors import InputError
-from saccade.study.evaluation import Table
-from saccade.study.statistics import FEWEST, compare_paired
-from saccade.study.tables import markdown, number, span, unknown
-from saccade.study.targets import comparison_table, judged
+from saccade.study.pairs import comparison_table, judged, left_out, paired
+from saccade.study.tables import Table, number, span
 
 # Name of each score for people, in the order in which they are shown.
 SCORES = {
@@ -37,22 +33,6 @@ def landmark_tables(result: Mapping[str, Any]) -> list[Table]:
     return tables
 
 
-def landmark_markdown(result: Mapping[str, Any]) -> str:
-    """The tables as Markdown: first the summary, then each of the others under its title."""
-    summary, *others = landmark_tables(result)
-    return markdown(summary.rows) + "".join(f"\n**{table.title}**\n\n{markdown(table.rows)}" for table in others)
-
-
-def landmark_csv(result: Mapping[str, Any]) -> str:
-    """The summary as CSV: score, value, low, high, numbers in full."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["score", "value", "low", "high"])
-    for name, found in result["summary"].items():
-        writer.writerow([name, *("" if unknown(found[key]) else found[key] for key in ("value", "low", "high"))])
-    return text.getvalue()
-
-
 def compare_landmarks(result: Mapping[str, Any], other: Mapping[str, Any], *, seed: int = 0) -> dict[str, Any]:
     """A paired comparison of two results of `score_landmarks` over the same truth, image by image.
 
@@ -73,21 +53,9 @@ def compare_landmarks(result: Mapping[str, Any], other: Mapping[str, Any], *, se
     if not shared:
         raise InputError("against: both must score the same images, there is none in both.")
     a, b = ({id: side[id] for id in shared} for side in (first, second))
-    if len(shared) < FEWEST:
-        means = [sum(side.values()) / len(side) for side in (a, b)]
-        pair = {"n": len(shared), **dict.fromkeys(("low", "high", "p"), float("nan"))}
-        pair |= {"mean": means[0], "mean_other": means[1], "difference": means[0] - means[1]}
-    else:
-        found = compare_paired(a, b, seed=seed)
-        pair = {
-            "n": found.n, "mean": found.mean_a, "mean_other": found.mean_b, "difference": found.difference,
-            "low": found.low, "high": found.high, "p": found.p,
-        }  # fmt: skip
+    pair = paired(a, b, seed=seed)
     return {
         "cases": len(shared),
-        "left_out": {
-            "only_here": [id for id in first if id not in second],
-            "only_there": [id for id in second if id not in first],
-        },
+        "left_out": left_out(first, second),
         "scores": {"localised": judged(pair, "localised", pair["p"])},
     }

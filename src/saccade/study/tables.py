@@ -3,8 +3,8 @@
 import csv
 import io
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from saccade.errors import unknown_name
 from saccade.metrics.inputs import Real
@@ -22,6 +22,14 @@ COLUMNS = {
     "volume_error_ml": "Volume error (ml)",
 }
 COUNTS = {"n": "Cases", "n_missed": "Missed", "n_spurious": "Spurious"}
+
+
+class Table(NamedTuple):
+    """Rows of cells, header first; ``keep`` of the last columns matter more than those before them."""
+
+    title: str
+    rows: list[list[str]]
+    keep: int = 0
 
 
 def results_table(result: Mapping[str, Any], fmt: str = "markdown") -> str:
@@ -54,6 +62,29 @@ def markdown(table: list[list[str]]) -> str:
         *([cell.replace("|", "\\|") for cell in row] for row in rows),
     ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def as_markdown(tables: Sequence[Table]) -> str:
+    """Tables as Markdown: the first, then each of the others under its title."""
+    first, *others = tables
+    return markdown(first.rows) + "".join(f"\n**{table.title}**\n\n{markdown(table.rows)}" for table in others)
+
+
+def as_csv(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows, header first, as CSV: numbers in full, nothing where one is not known."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in rows:
+        writer.writerow(
+            ["" if cell is None or (isinstance(cell, float) and math.isnan(cell)) else cell for cell in row]
+        )
+    return text.getvalue()
+
+
+def summary_csv(summary: Mapping[str, Mapping[str, Any]]) -> str:
+    """Scores as CSV: score, value, low, high, numbers in full."""
+    ends = ("value", "low", "high")
+    return as_csv([["score", *ends], *([name, *map(found.get, ends)] for name, found in summary.items())])
 
 
 def table_rows(result: Mapping[str, Any]) -> list[list[str]]:
@@ -95,17 +126,15 @@ def _csv(
     summary: Mapping[str, Mapping[str, Mapping[str, Any]]],
     intervals: Mapping[str, Mapping[str, Mapping[str, Any]]] | None,
 ) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     parts = [(metric, part) for metric in COLUMNS for part in ("mean", "std")]
     ends = [] if intervals is None else [(metric, end) for metric in COLUMNS for end in ("low", "high")]
-    writer.writerow(["organ", *map("_".join, parts), *COUNTS, *map("_".join, ends)])
+    rows: list[list[Any]] = [["organ", *map("_".join, parts), *COUNTS, *map("_".join, ends)]]
     for organ, metrics in summary.items():
         numbers = [metrics[metric][part] for metric, part in parts]
         counts = [metrics["dice"][count] for count in COUNTS]
         both = [] if intervals is None else [intervals[organ][metric][end] for metric, end in ends]
-        writer.writerow([organ, *("" if unknown(n) else n for n in (*numbers, *counts, *both))])
-    return text.getvalue()
+        rows.append([organ, *numbers, *counts, *both])
+    return as_csv(rows)
 
 
 def _cell(metric: Mapping[str, Any]) -> str:

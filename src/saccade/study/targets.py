@@ -1,17 +1,14 @@
 """Scores of classes and numbers as tables, and two sets of predictions of the same cases held against each other."""
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from saccade.errors import InputError
-from saccade.study.comparison import SIGNIFICANT
-from saccade.study.evaluation import Table
-from saccade.study.statistics import FEWEST, compare_paired, holm
-from saccade.study.tables import markdown, number, span
+from saccade.study.pairs import comparison_table, judged, left_out, paired
+from saccade.study.statistics import holm
+from saccade.study.tables import Table, number, span
 
 # Name of each score for people, in the order in which they are shown.
 SCORES = {
@@ -32,7 +29,6 @@ SCORES = {
     "ece": "ECE",
     "log_loss": "Log loss",
 }
-LOWER_IS_BETTER = ("loss",)
 LARGEST_CONFUSION = 12  # classes; a larger table is not read by anybody
 
 
@@ -57,23 +53,6 @@ def target_tables(result: Mapping[str, Any]) -> list[Table]:
     if "against" in result:
         tables.append(comparison_table(result["against"]))
     return tables
-
-
-def target_markdown(result: Mapping[str, Any]) -> str:
-    """The tables as Markdown: first the summary, then each of the others under its title."""
-    summary, *others = target_tables(result)
-    return markdown(summary.rows) + "".join(f"\n**{table.title}**\n\n{markdown(table.rows)}" for table in others)
-
-
-def target_csv(result: Mapping[str, Any]) -> str:
-    """The summary as CSV: score, value, low, high, numbers in full."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["score", "value", "low", "high"])
-    for name, found in result["summary"].items():
-        numbers = ("" if found[key] is None or np.isnan(found[key]) else found[key] for key in ("value", "low", "high"))
-        writer.writerow([name, *numbers])
-    return text.getvalue()
 
 
 def compare_targets(result: Mapping[str, Any], other: Mapping[str, Any], *, seed: int = 0) -> dict[str, Any]:
@@ -107,46 +86,10 @@ def compare_targets(result: Mapping[str, Any], other: Mapping[str, Any], *, seed
     for score in ("correct", "loss"):
         if score in first[shared[0]]:
             a, b = ({case: float(cases[case][score]) for case in shared} for cases in (first, second))
-            found[score] = _paired(a, b, seed)
+            found[score] = paired(a, b, seed=seed)
     corrected = holm({score: pair["p"] for score, pair in found.items() if not np.isnan(pair["p"])})
     return {
         "cases": len(shared),
-        "left_out": {
-            "only_here": [case for case in first if case not in second],
-            "only_there": [case for case in second if case not in first],
-        },
+        "left_out": left_out(first, second),
         "scores": {score: judged(pair, score, corrected.get(score, float("nan"))) for score, pair in found.items()},
     }
-
-
-def comparison_table(against: Mapping[str, Any]) -> Table:
-    """A comparison's rows."""
-    rows = [["Score of a case", "Here", "There", "Difference", "95 % interval", "p", "p (Holm)", "Verdict"]]
-    for score, pair in against["scores"].items():
-        means = [number(pair[key]) for key in ("mean", "mean_other", "difference")]
-        p = [number(pair["p"], ".2g"), number(pair["p_holm"], ".2g")]
-        rows.append([score, *means, span(pair), *p, pair["verdict"]])
-    return Table(f"against the other, over {against['cases']} shared case(s)", rows, keep=1)
-
-
-def judged(pair: dict[str, Any], score: str, p_holm: float) -> dict[str, Any]:
-    """The comparison with its verdict: a difference is shown when interval and corrected p agree that it is."""
-    if np.isnan(pair["p"]):
-        verdict = f"not tested: at least {FEWEST} cases are needed"
-    elif pair["low"] <= 0 <= pair["high"]:
-        verdict = "difference not shown: the interval includes zero"
-    elif p_holm >= SIGNIFICANT:
-        verdict = f"difference not shown: p is not below {SIGNIFICANT:g}"
-    else:
-        verdict = "better" if (pair["low"] > 0) != (score in LOWER_IS_BETTER) else "worse"
-    return {**pair, "p_holm": p_holm, "verdict": verdict}
-
-
-def _paired(a: Mapping[str, float], b: Mapping[str, float], seed: int) -> dict[str, Any]:
-    if len(a) < FEWEST:
-        means = [float(np.mean([*side.values()])) for side in (a, b)]
-        nothing = dict.fromkeys(("low", "high", "p"), float("nan"))
-        return {"n": len(a), "mean": means[0], "mean_other": means[1], "difference": means[0] - means[1], **nothing}
-    found = compare_paired(a, b, seed=seed)
-    ends = {"low": found.low, "high": found.high, "p": found.p}
-    return {"n": found.n, "mean": found.mean_a, "mean_other": found.mean_b, "difference": found.difference, **ends}

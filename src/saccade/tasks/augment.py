@@ -92,6 +92,24 @@ def take_image(view: View, image: Float[Tensor, "c i j k"], patch: tuple[int, ..
     return _image(view, image, _grid(view, tuple(image.shape[1:]), patch), patch)
 
 
+def change_whole(
+    image: Float[Tensor, "c *space"], settings: Augmentation, generator: torch.Generator
+) -> tuple[Float[Tensor, "c *space"], View]:
+    """A random view of a whole picture or volume, of its own size, and which one it is.
+
+    Args:
+        image: A picture counts as a volume of one slice.
+        settings: How much may be changed.
+        generator: Where chance comes from.
+    """
+    flat = image.ndim == 3
+    volume = image[..., None] if flat else image
+    patch = tuple(volume.shape[1:])
+    view = draw_view(settings, patch, patch, spacing_mm=(1.0, 1.0, 1.0), anchor=None, generator=generator)
+    changed = take_image(view, volume, patch)
+    return (changed[..., 0] if flat else changed).clone(), view
+
+
 def _image(view: View, image: Tensor, grid: Tensor | None, patch: tuple[int, ...]) -> Tensor:
     image = _sample(view, image, grid, patch, border=True)
     if view.flips:

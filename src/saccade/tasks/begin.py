@@ -70,15 +70,18 @@ def _plan_network(config: Any, implementation: Implementation) -> dict[str, Any]
     return complete
 
 
-def split_by_id(dataset: Any, split: Split) -> tuple[list[Any], list[Any]]:
+def split_cases(dataset: Any, split: Split) -> tuple[list[Any], list[Any]]:
     """Training and validation cases of a split that names them.
 
     Raises:
-        InputError: If a case is on both sides or is not there.
+        InputError: If a case is on both sides, is not there, or there is nothing to learn of it.
     """
     if both := sorted({*split.train} & {*split.validation}):
         raise InputError(f"{dataset.root}: a case must be learnt from or held out, got both for {', '.join(both)}.")
     train, held_out = ([dataset.case(id) for id in ids] for ids in (split.train, split.validation))
+    there = {case.id for case in dataset.labelled()}
+    if bare := [case.id for case in (*train, *held_out) if case.id not in there]:
+        raise InputError(f"{dataset.root}: each case of the split must have its truth, got none for {', '.join(bare)}.")
     return train, held_out
 
 

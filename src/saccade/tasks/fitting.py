@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import lightning
-import torch
 from lightning.pytorch.callbacks import Callback
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from saccade.errors import RunError
+from saccade.tasks.batches import Loaders
 from saccade.tasks.callbacks import Keeper, ProgressBar, TrainingClock, told_once
 from saccade.tasks.check import check_bfloat16, check_training
 from saccade.tasks.config import RunConfig
@@ -44,51 +44,10 @@ class Job:
     callbacks: Sequence[Callback] = ()
 
 
-@dataclass(frozen=True)
-class Loaders:
-    """Where a process's batches come from.
-
-    Attributes:
-        train: Its share of the training batches.
-        validation: Its share of the held-out cases; None if there are none.
-        look: All of the first batches, for the look before training.
-    """
-
-    train: DataLoader
-    validation: DataLoader | None
-    look: DataLoader
-
-
 def steps_of_epoch(job: Job) -> int:
     """Optimiser steps of an epoch."""
     settings = job.config.training
     return settings.steps_per_epoch or max(1, len(job.train) // settings.batch_size)
-
-
-def batches(
-    dataset: Dataset,
-    sampler: Sampler,
-    training: Any,
-    processes: int = 1,
-    *,
-    collate: Callable[[Any], Any] | None = None,
-) -> DataLoader:
-    """Training batches of one process; ``collate`` makes one of items that cannot be stacked."""
-    return DataLoader(
-        dataset,
-        batch_size=training.batch_size // processes,
-        sampler=sampler,
-        num_workers=training.workers,
-        persistent_workers=training.workers > 0,
-        pin_memory=torch.cuda.is_available(),
-        collate_fn=collate,
-    )
-
-
-def share_of_cases(cases: int, rank: int, processes: int) -> list[int]:
-    """A process's held-out cases; all get equally many, so that none waits for the others in vain."""
-    rounds = -(-cases // processes)
-    return [(rank + turn * processes) % cases for turn in range(rounds)]
 
 
 def fit_module(

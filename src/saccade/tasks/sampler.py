@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.utils.data import Sampler
 
+from saccade.tasks.seeding import generator_of
+
 
 class EpochSampler(Sampler):
     """Keys (epoch, position, case): each epoch a new order of all cases, repeated until the epoch is full.
@@ -38,7 +40,7 @@ class EpochSampler(Sampler):
         return self.length // self.share[2]
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        generator = torch.Generator().manual_seed(hash((self.seed, self.epoch)) % 2**63)
+        generator = generator_of(self.seed, self.epoch)
         order: list[int] = []
         if self.weights is not None:
             order = torch.multinomial(self.weights, self.length, replacement=True, generator=generator).tolist()

@@ -8,6 +8,11 @@ import numpy as np
 import torch
 
 
+def generator_of(*numbers: int) -> torch.Generator:
+    """A generator of its own, seeded with a function of these integers."""
+    return torch.Generator().manual_seed(hash(numbers) % 2**63)
+
+
 def seed_generators(*numbers: int) -> None:
     """Seed the global generators of Python, NumPy and torch (all devices) with a function of these integers."""
     seed = hash(numbers) % 2**32

@@ -9,7 +9,7 @@ from torch import nn
 
 from saccade.errors import unknown_name
 from saccade.systems import Implementation, find_system, is_own
-from saccade.tasks.begin import Split
+from saccade.tasks.callbacks import Keeper, TrainingClock
 from saccade.tasks.config import RunConfig
 from saccade.tasks.devices import Devices
 from saccade.tasks.fitting import Job, Say
@@ -36,9 +36,6 @@ class Task(Protocol):
     def deal(self, dataset: Any, cases: list[Any], folds: int) -> list[list[str]]:
         """Ids of cases dealt out to folds."""
 
-    def split_cases(self, dataset: Any, split: Split) -> tuple[list[Any], list[Any]]:
-        """Cases to learn from and cases held out, of a split that names them."""
-
     def describe_case(self, case: Any) -> dict[str, Any]:
         """Where a case's files are, and under ``sha256`` what proves that they are the same."""
 
@@ -53,7 +50,20 @@ class Task(Protocol):
         implementation: Implementation,
         device: str,
     ) -> Any:
-        """The configuration: the preset, then what the data decides, then what the user says."""
+        """The configuration: the preset, then what the data decides, then what the user says.
+
+        Args:
+            system: Name.
+            dataset: The data.
+            cases: Training cases; nothing else is looked at.
+            preset: One of the system's.
+            overrides: Nested values that win.
+            implementation: The system's module.
+            device: Kind of device it is for; decides the precision.
+
+        Raises:
+            InputError: If the system cannot be trained on this or so.
+        """
 
     def plan_line(self, config: Any) -> str:
         """What was decided, in a line."""
@@ -61,11 +71,13 @@ class Task(Protocol):
     def sizes(self, config: Any) -> tuple[int, int]:
         """Channels that the network takes and gives."""
 
-    def train(self, job: Job, network: nn.Module, *, devices: Devices, say: Say) -> Any:
-        """Train, predict and score what was held out; gives the predictor."""
+    def fit(
+        self, job: Job, network: nn.Module, *, devices: Devices, rank: int, say: Say
+    ) -> tuple[Keeper, TrainingClock]:
+        """One process's part of the training; process 0 checks, speaks and writes the files."""
 
-    def fit(self, job: Job, network: nn.Module, *, devices: Devices, rank: int, say: Say) -> Any:
-        """One process's part of the training."""
+    def finish(self, job: Job, network: nn.Module, *, device: str, say: Say) -> tuple[Any, dict[str, Any]]:
+        """With the kept weights, predict and score the held-out cases: the predictor, and scores for the summary."""
 
     def make_predictor(self, network: nn.Module, config: Any, run: Path, *, device: str) -> Any:
         """What applies a trained network; ``run`` has what else belongs to it."""

@@ -11,7 +11,7 @@ from saccade.data.classification.read import source_hash
 from saccade.data.classification.targets import kind_of
 from saccade.errors import InputError
 from saccade.systems import Implementation
-from saccade.tasks.begin import Split, split_by_id, with_plan
+from saccade.tasks.begin import with_plan
 from saccade.tasks.classification.config import LOSSES_OF, ClassificationConfig
 from saccade.tasks.classification.plan import plan_images, plan_targets, take_fingerprint
 from saccade.tasks.classification.targets import balanced_weights
@@ -43,18 +43,6 @@ def deal(dataset: ImageDataset, cases: list[Case], folds: int) -> list[list[str]
     return deal_folds(cases, folds, by_class=by_class)
 
 
-def split_cases(dataset: ImageDataset, split: Split) -> tuple[list[Case], list[Case]]:
-    """Training and validation cases of a split that names them.
-
-    Raises:
-        InputError: If a case is on both sides, is not there, or has no target.
-    """
-    train, held_out = split_by_id(dataset, split)
-    if bare := [case.id for case in (*train, *held_out) if not case.values]:
-        raise InputError(f"{dataset.root}: each case of the split must have a target, got none for {', '.join(bare)}.")
-    return train, held_out
-
-
 def describe_case(case: Case) -> dict[str, Any]:
     """Where a case's image is, its targets, and the hash of the image with them."""
     return {
@@ -74,17 +62,7 @@ def plan(
     implementation: Implementation,
     device: str = "cpu",
 ) -> ClassificationConfig:
-    """The configuration of a run: the preset, then what the data decides, then what the user says.
-
-    Args:
-        system: Name.
-        dataset: The data.
-        cases: Training cases; nothing else is looked at.
-        preset: One of the system's.
-        overrides: Nested values that win.
-        implementation: The system's module.
-        device: Kind of device it is for; decides the precision.
-    """
+    """The configuration of a run: the preset, then what the data decides, then what the user says; see `Task.plan`."""
     chosen = implementation.PRESETS[preset]
     own = overrides.get("data", {})
     decided: dict[str, Any] = {

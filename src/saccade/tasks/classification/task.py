@@ -4,16 +4,15 @@ from pathlib import Path
 
 from torch import nn
 
-from saccade.tasks.classification.begin import deal, describe_case, open_dataset, plan, split_cases
+from saccade.tasks.classification.begin import deal, describe_case, open_dataset, plan
 from saccade.tasks.classification.calibrate import read_temperature
 from saccade.tasks.classification.config import ClassificationConfig
 from saccade.tasks.classification.predictor import ClassificationPredictor
-from saccade.tasks.classification.train import fit
-from saccade.tasks.classification.train import train_classification as train
+from saccade.tasks.classification.train import finish, fit
 
 __all__ = [
-    "Config", "deal", "describe_case", "fit", "make_predictor", "open_dataset", "plan", "plan_line",
-    "sizes", "split_cases", "train",
+    "Config", "deal", "describe_case", "finish", "fit", "make_predictor", "open_dataset", "plan", "plan_line",
+    "sizes",
 ]  # fmt: skip
 
 Config = ClassificationConfig

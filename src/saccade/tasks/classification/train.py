@@ -1,97 +1,56 @@
 """The training of a classification or regression: prepare the images, train, calibrate, predict and score."""
 
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from saccade.data.classification.case import ImageDataset
 from saccade.files import write_json
 from saccade.metrics.classification import SCORE_OF
 from saccade.systems import find_implementation
+from saccade.tasks.batches import make_loaders
 from saccade.tasks.callbacks import Keeper, TrainingClock
 from saccade.tasks.classification.calibrate import fit_temperature
 from saccade.tasks.classification.config import ClassificationConfig
-from saccade.tasks.classification.dataset import ChangedImages, Numbered, PreparedImages
+from saccade.tasks.classification.dataset import ChangedImages, PreparedImages, check_image, where
 from saccade.tasks.classification.evaluate import FILE, score_table
 from saccade.tasks.classification.module import ClassificationModule, own_loss
 from saccade.tasks.classification.predictor import ClassificationPredictor
 from saccade.tasks.classification.rows import Table, write_table
 from saccade.tasks.classification.targets import encode, sampling_weights
-from saccade.tasks.devices import Devices, together
-from saccade.tasks.fitting import Job, Loaders, Say, batches, fit_module, share_of_cases, steps_of_epoch
-from saccade.tasks.sampler import EpochSampler
+from saccade.tasks.devices import Devices
+from saccade.tasks.fitting import Job, Say, fit_module, steps_of_epoch
+from saccade.tasks.prepared import prepare_all
 from saccade.tasks.seeding import kept_generators, seed_generators
-from saccade.tasks.summary import write_summary
-from saccade.tasks.weights import load_weights
 
 HELD_OUT = Path("validation")
-
-
-def train_classification(job: Job, network: torch.nn.Module, *, devices: Devices, say: Say) -> ClassificationPredictor:
-    """Train, keep the weights, calibrate, predict and score the held-out cases. Everything ends in the run's folder.
-
-    Args:
-        job: What is to be trained.
-        network: Its network, with the first weights.
-        devices: What it runs on.
-        say: Gets a line at each step.
-
-    Raises:
-        InputError: If an image or the network cannot be used.
-        RunError: If training diverges.
-    """
-    with together(devices, job):
-        module, keeper, clock = fit(job, network, devices=devices, say=say)
-    best = load_weights(network, job.run / "model.safetensors")
-    predictor = ClassificationPredictor(best, job.config, device=str(module.device))
-    scores: dict[str, Any] = {}
-    if job.validation:
-        predictor, result = _predict_held_out(predictor, job, say)
-        scores = {name: score["value"] for name, score in result["summary"].items()}
-    write_summary(job.config, network, job.run, keeper=keeper, clock=clock, scores=scores)
-    return predictor
 
 
 @kept_generators()
 def fit(
     job: Job, network: torch.nn.Module, *, devices: Devices, rank: int = 0, say: Say
-) -> tuple[ClassificationModule, Keeper, TrainingClock]:
+) -> tuple[Keeper, TrainingClock]:
     """One process's part of the training; process 0 checks, speaks and writes the files."""
     config: ClassificationConfig = job.config
-    settings = config.training
-    seed_generators(settings.seed)
+    seed_generators(config.training.seed)
     prepared, held_out = PreparedImages(job.train, config), PreparedImages(job.validation, config)
-    began = time.perf_counter()
-    for part in (prepared, held_out):
-        part.prepare(network)
-    say(f"cases  read and prepared in {time.perf_counter() - began:.0f} s")
+    prepare_all((prepared, held_out), say, look=lambda case, item: check_image(network, item[0], where(case)))
     steps = steps_of_epoch(job)
     implementation = find_implementation(config.system, config.network, config.task)
     module = ClassificationModule(network, config, steps, own_loss(implementation))
-    loaders = Loaders(
-        _training_batches(prepared, steps, (rank, devices.size)),
-        _held_out_batches(held_out, rank, devices.size) if job.validation else None,
-        _training_batches(prepared, steps),
-    )
+    weights = sampling_weights(prepared.cases) if config.training.balanced_sampling else None
+    loaders = make_loaders(ChangedImages(prepared), held_out, steps, (rank, devices.size), weights=weights)
     column, name = SCORE_OF[config.data.kind]
-    keeper, clock = fit_module(job, module, loaders, score=(f"val_{column}", name), devices=devices, rank=rank, say=say)
-    return module, keeper, clock
+    return fit_module(job, module, loaders, score=(f"val_{column}", name), devices=devices, rank=rank, say=say)
 
 
-def _training_batches(prepared: PreparedImages, steps: int, share: tuple[int, int] = (0, 1)) -> DataLoader:
-    settings = prepared.config.training
-    weights = sampling_weights(prepared.cases) if settings.balanced_sampling else None
-    length = steps * settings.batch_size
-    sampler = EpochSampler(len(prepared), length, settings.seed, (settings.batch_size, *share), weights)
-    return batches(ChangedImages(prepared), sampler, settings, share[1])
-
-
-def _held_out_batches(prepared: PreparedImages, rank: int, processes: int) -> DataLoader:
-    numbers = share_of_cases(len(prepared), rank, processes)
-    return DataLoader(Numbered(prepared, numbers), batch_size=prepared.config.inference.batch_size)
+def finish(
+    job: Job, network: torch.nn.Module, *, device: str, say: Say
+) -> tuple[ClassificationPredictor, dict[str, Any]]:
+    """Calibrate the kept weights, predict and score with them the held-out cases."""
+    predictor = ClassificationPredictor(network, job.config, device=device)
+    return _predict_held_out(predictor, job, say) if job.validation else (predictor, {})
 
 
 def _predict_held_out(
@@ -118,4 +77,4 @@ def _predict_held_out(
     write_json(job.run / HELD_OUT / "metrics.json", result)
     column, name = SCORE_OF[config.data.kind]
     say(f"predicted {len(cases)} held-out cases: {name} {result['summary'][column]['value']:.3f}")
-    return predictor, result
+    return predictor, {name: score["value"] for name, score in result["summary"].items()}

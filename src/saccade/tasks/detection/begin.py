@@ -12,7 +12,7 @@ from saccade.data.detection.layouts import find_box_dataset
 from saccade.data.splits import file_hash
 from saccade.errors import InputError
 from saccade.systems import Implementation
-from saccade.tasks.begin import Split, split_by_id, with_plan
+from saccade.tasks.begin import with_plan
 from saccade.tasks.detection.config import DetectionConfig
 from saccade.tasks.detection.hooks import DetectionSystem
 from saccade.tasks.detection.plan import plan_objects, plan_scenes, sides_of_objects
@@ -45,15 +45,6 @@ def deal(dataset: BoxDataset, scenes: list[Scene], folds: int) -> list[list[str]
     return deal_folds([Case(scene.id, scene.image) for scene in scenes], folds, by_class=False)
 
 
-def split_cases(dataset: BoxDataset, split: Split) -> tuple[list[Scene], list[Scene]]:
-    """Training and validation images of a split that names them.
-
-    Raises:
-        InputError: If an image is on both sides or is not there.
-    """
-    return split_by_id(dataset, split)
-
-
 def describe_case(scene: Scene) -> dict[str, Any]:
     """Where a scene's image is, how many objects are in it, and the hashes of both."""
     objects = hashlib.sha256(repr(scene.objects).encode()).hexdigest()
@@ -74,16 +65,7 @@ def plan(
     implementation: Implementation,
     device: str = "cpu",
 ) -> DetectionConfig:
-    """The configuration of a run: the preset, then what the data decides, then what the user says.
-
-    Args:
-        system: Name.
-        dataset: The data.
-        cases: Training images; nothing else is looked at.
-        preset: One of the system's.
-        overrides: Nested values that win.
-        implementation: The system's module.
-        device: Kind of device it is for; decides the precision.
+    """The configuration of a run: the preset, then what the data decides, then what the user says; see `Task.plan`.
 
     Raises:
         InputError: If the system is none for detection, or cannot be trained on this or so.

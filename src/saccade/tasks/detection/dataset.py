@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from saccade.data.classification.prepare import Values, prepare
 from saccade.data.classification.read import Image
@@ -19,6 +18,7 @@ from saccade.losses.detection import Objects
 from saccade.tasks.detection.augment import augment
 from saccade.tasks.detection.config import Data, DetectionConfig
 from saccade.tasks.detection.frame import Frame, read_framed
+from saccade.tasks.prepared import Prepared, Views
 
 WHITE = 255  # of pictures, whose values the lecture's lighting wants from 0 to 1
 Item = tuple[Tensor, Objects]
@@ -60,41 +60,26 @@ def prepare_objects(objects: Sequence[Object], frame: Frame, data: Data, where: 
     return Objects(placed[learnt], classes, placed[there & ~counts], more)
 
 
-class PreparedScenes(Dataset):
-    """Images and their objects, prepared once; images are kept in memory as far as they fit.
+class PreparedScenes(Prepared[Scene, Item]):
+    """Images (c, *space) and their objects.
 
-    Args:
-        scenes: The images.
-        config: Preparation, and how much memory may be used.
+    Attributes:
+        frames: Of the images prepared so far, by number.
     """
 
     def __init__(self, scenes: Sequence[Scene], config: DetectionConfig) -> None:
-        self.scenes, self.config = list(scenes), config
-        self._left = int(config.training.cache_memory_gb * 2**30)
-        self._kept: dict[int, Tensor] = {}
-        self._objects: dict[int, Objects] = {}
-        self.frames: dict[int, Frame] = {}  # of the images looked at so far
+        super().__init__(scenes, config)
+        self.frames: dict[int, Frame] = {}
 
-    def __len__(self) -> int:
-        return len(self.scenes)
-
-    def __getitem__(self, index: int) -> Item:
-        """Image (c, *space) and its objects."""
-        kept = self._kept.get(index)
-        if kept is None:
-            scene, data = self.scenes[index], self.config.data
-            image, frame, where = read_framed(scene.image, data.size)
-            self.frames[index] = frame
-            self._objects[index] = prepare_objects(scene.objects, frame, data, where)
-            kept = prepare_image(image, data, where)
-            if kept.nbytes <= self._left:
-                self._left -= kept.nbytes
-                self._kept[index] = kept
-        return kept, self._objects[index]
+    def make(self, index: int) -> Item:
+        scene, data = self.cases[index], self.config.data
+        image, frame, where = read_framed(scene.image, data.size)
+        self.frames[index] = frame
+        return prepare_image(image, data, where), prepare_objects(scene.objects, frame, data, where)
 
     def scene(self, index: int, system: Any) -> Scene:
         """A scene with what is to be found in it: its objects, or what the system makes of them."""
-        scene, objects = self.scenes[index], self[index][1]
+        scene, objects = self.cases[index], self[index][1]
         wanted = wanted_of(objects, system, self.config)
         if wanted is objects:
             return scene
@@ -102,30 +87,13 @@ class PreparedScenes(Dataset):
         boxes = self.frames[index].to_user(wanted.boxes.double().numpy()).tolist()
         return replace(scene, objects=tuple(Object(tuple(box), name) for box, name in zip(boxes, names, strict=True)))
 
-    def prepare(self) -> None:
-        """Look at every image now, so that a bad one is found before hours of training, and keep what fits.
 
-        Raises:
-            InputError: If one cannot be used.
-        """
-        for index in range(len(self)):
-            self[index]
+class ChangedScenes(Views[Item]):
+    """Changed images and what of their objects is left in them."""
 
-
-class ChangedScenes(Dataset):
-    """Training items; item (epoch, position, case) is always the same view, whoever asks for it and when."""
-
-    def __init__(self, prepared: PreparedScenes) -> None:
-        self.prepared = prepared
-
-    def __len__(self) -> int:
-        return len(self.prepared)
-
-    def __getitem__(self, key: tuple[int, int, int]) -> Item:
-        epoch, position, index = key
+    def view(self, index: int, generator: torch.Generator) -> Item:
         config = self.prepared.config
         image, objects = self.prepared[index]
-        generator = torch.Generator().manual_seed(hash((config.training.seed, epoch, position, index)) % 2**63)
         ignored = objects.boxes[:0] if objects.ignored is None else objects.ignored
         lit = config.augmentation.lecture_lighting is not None
         if lit:
@@ -137,20 +105,6 @@ class ChangedScenes(Dataset):
         chosen = kept[own]
         more = {name: numbers[chosen] for name, numbers in objects.more.items()}
         return view, Objects(boxes[own], objects.classes[chosen], boxes[~own], more)
-
-
-class Numbered(Dataset):
-    """Chosen held-out items with the number of their scene."""
-
-    def __init__(self, prepared: PreparedScenes, numbers: Sequence[int]) -> None:
-        self.prepared, self.numbers = prepared, numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: int) -> tuple[int, Tensor, Objects]:
-        number = self.numbers[index]
-        return (number, *self.prepared[number])
 
 
 def wanted_of(objects: Objects, system: Any, config: DetectionConfig) -> Objects:

@@ -29,15 +29,14 @@ from pathlib import Path
 
 from torch import nn
 
-from saccade.tasks.detection.begin import deal, describe_case, open_dataset, plan, split_cases
+from saccade.tasks.detection.begin import deal, describe_case, open_dataset, plan
 from saccade.tasks.detection.config import DetectionConfig
 from saccade.tasks.detection.predictor import DetectionPredictor
-from saccade.tasks.detection.train import fit
-from saccade.tasks.detection.train import train_detection as train
+from saccade.tasks.detection.train import finish, fit
 
 __all__ = [
-    "Config", "deal", "describe_case", "fit", "make_predictor", "open_dataset", "plan", "plan_line",
-    "sizes", "split_cases", "train",
+    "Config", "deal", "describe_case", "finish", "fit", "make_predictor", "open_dataset", "plan", "plan_line",
+    "sizes",
 ]  # fmt: skip
 
 Config = DetectionConfig

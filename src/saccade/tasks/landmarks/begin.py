@@ -12,7 +12,7 @@ from saccade.data.landmarks.layouts import find_landmark_dataset
 from saccade.data.splits import file_hash
 from saccade.errors import InputError
 from saccade.systems import Implementation
-from saccade.tasks.begin import Split, split_by_id, with_plan
+from saccade.tasks.begin import with_plan
 from saccade.tasks.classification.plan import plan_images, take_fingerprint
 from saccade.tasks.landmarks.config import LandmarksConfig
 from saccade.tasks.settings import merge
@@ -39,15 +39,6 @@ def deal(dataset: LandmarkDataset, cases: list[LandmarkCase], folds: int) -> lis
     return deal_folds(_plain(cases), folds, by_class=False)
 
 
-def split_cases(dataset: LandmarkDataset, split: Split) -> tuple[list[LandmarkCase], list[LandmarkCase]]:
-    """Training and validation cases of a split that names them.
-
-    Raises:
-        InputError: If a case is on both sides or is not there.
-    """
-    return split_by_id(dataset, split)
-
-
 def describe_case(case: LandmarkCase) -> dict[str, Any]:
     """Where a case's image is, its landmarks, and the hashes of both."""
     points = hashlib.sha256("|".join(case.values).encode()).hexdigest()
@@ -68,16 +59,7 @@ def plan(
     implementation: Implementation,
     device: str = "cpu",
 ) -> LandmarksConfig:
-    """The configuration of a run: the preset, then what the data decides, then what the user says.
-
-    Args:
-        system: Name.
-        dataset: The data.
-        cases: Training cases; nothing else is looked at.
-        preset: One of the system's.
-        overrides: Nested values that win.
-        implementation: The system's module.
-        device: Kind of device it is for; decides the precision.
+    """The configuration of a run: the preset, then what the data decides, then what the user says; see `Task.plan`.
 
     Raises:
         InputError: If a landmark is in none of the training cases, or images have other axes than points.

@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from saccade.data.classification.prepare import Values, prepare
 from saccade.data.classification.read import Image, read_image
 from saccade.data.landmarks.case import LandmarkCase
 from saccade.data.landmarks.placement import Placement, affine_of, place
 from saccade.errors import InputError
-from saccade.tasks.augment import View, draw_view, take_image
+from saccade.tasks.augment import View, change_whole
 from saccade.tasks.landmarks.config import Data, LandmarksConfig
+from saccade.tasks.prepared import Prepared, Views
 
 Item = tuple[Tensor, Tensor]
 
@@ -29,27 +29,18 @@ def prepare_image(image: Image, data: Data, where: str) -> Float[Tensor, "c *spa
     return prepare(image, channels=data.channels, size=data.size, fit=data.fit, values=values, where=where)
 
 
-class PreparedLandmarks(Dataset):
-    """Images and their landmarks, prepared once and kept in memory as far as they fit.
+class PreparedLandmarks(Prepared[LandmarkCase, Item]):
+    """Images (c, *space), and positions (n, d) on their grid from the first pixel's edge; NaN where one is missing.
 
-    Args:
-        cases: With landmarks.
-        config: Preparation, and how much memory may be used.
+    Attributes:
+        placements: Of the images prepared so far, by number.
     """
 
     def __init__(self, cases: Sequence[LandmarkCase], config: LandmarksConfig) -> None:
-        self.cases, self.config = list(cases), config
+        super().__init__(cases, config)
         self.placements: dict[int, Placement] = {}
-        self._left = int(config.training.cache_memory_gb * 2**30)
-        self._kept: dict[int, Item] = {}
 
-    def __len__(self) -> int:
-        return len(self.cases)
-
-    def __getitem__(self, index: int) -> Item:
-        """Image (c, *space), and positions (n, d) on its grid from the first pixel's edge; NaN where one is missing."""
-        if index in self._kept:
-            return self._kept[index]
+    def make(self, index: int) -> Item:
         case, data = self.cases[index], self.config.data
         image = read_image(case.source)
         x = prepare_image(image, data, f"case {case.id}: {case.source}")
@@ -59,11 +50,7 @@ class PreparedLandmarks(Dataset):
         positions = np.full_like(known, np.nan)
         there = np.isfinite(known).all(1)
         positions[there] = placement.to_grid(known[there])
-        item = x, torch.from_numpy(positions).float()
-        if (size := x.nbytes + positions.nbytes) <= self._left:
-            self._left -= size
-            self._kept[index] = item
-        return item
+        return x, torch.from_numpy(positions).float()
 
     def known(self, index: int) -> Float[np.ndarray, "n d"]:
         """The landmarks of a case in the user's coordinates, NaN where one is missing."""
@@ -73,58 +60,18 @@ class PreparedLandmarks(Dataset):
             raise InputError(f"case {case.id}: its points must have {dims} coordinates, got {wrong[0]}.")
         return np.array(points, float)
 
-    def prepare(self) -> None:
-        """Look at every image now, so that a bad one is found before hours of training, and keep what fits.
 
-        Raises:
-            InputError: If one cannot be used.
-        """
-        for index in range(len(self)):
-            self[index]
+class ChangedLandmarks(Views[Item]):
+    """Changed images, their heat maps (n, *space), and which landmarks count (n,)."""
 
-
-class ChangedLandmarks(Dataset):
-    """Training items; item (epoch, position, case) is always the same, whoever asks for it and when."""
-
-    def __init__(self, prepared: PreparedLandmarks) -> None:
-        self.prepared = prepared
-
-    def __len__(self) -> int:
-        return len(self.prepared)
-
-    def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Image, heat maps (n, *space), and which landmarks count (n,)."""
-        epoch, place_in_epoch, index = key
+    def view(self, index: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         config = self.prepared.config
         image, positions = self.prepared[index]
-        seed = hash((config.training.seed, epoch, place_in_epoch, index)) % 2**63
-        generator = torch.Generator().manual_seed(seed)
-        flat = image.ndim == 3
-        volume = image[..., None] if flat else image  # a picture is a volume of one slice
-        patch = tuple(volume.shape[1:])
-        view = draw_view(
-            config.augmentation, patch, patch, spacing_mm=(1.0, 1.0, 1.0), anchor=None, generator=generator
-        )
-        changed = take_image(view, volume, patch)
-        moved = move_points(view, positions, patch)
+        changed, view = change_whole(image, config.augmentation, generator)
+        moved = move_points(view, positions, tuple(image.shape[1:]))
         if len(view.flips) % 2:
             moved = moved[config.data.mirrored]
-        maps, counts = heat_maps(moved, config.data.size, config.sigma)
-        return (changed[..., 0] if flat else changed).clone(), maps, counts
-
-
-class Numbered(Dataset):
-    """Chosen held-out items with the number of their case: (number, image, positions)."""
-
-    def __init__(self, prepared: PreparedLandmarks, numbers: Sequence[int]) -> None:
-        self.prepared, self.numbers = prepared, numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: int) -> tuple[int, Tensor, Tensor]:
-        number = self.numbers[index]
-        return (number, *self.prepared[number])
+        return changed, *heat_maps(moved, config.data.size, config.sigma)
 
 
 def move_points(view: View, positions: Float[Tensor, "n d"], patch: tuple[int, ...]) -> Float[Tensor, "n d"]:

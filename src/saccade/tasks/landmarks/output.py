@@ -2,21 +2,19 @@
 
 import hashlib
 import json
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from saccade.data.classification.case import Packed
 from saccade.data.landmarks.layouts import is_landmark_dataset, scan_landmark_dataset
 from saccade.errors import InputError
-from saccade.files import atomic, is_within, read_json
+from saccade.files import atomic, is_within
 from saccade.landmarks.crf import LandmarkCRF
-from saccade.tasks.claims import Claims
-from saccade.tasks.classification import output as images
+from saccade.tasks.classification.output import find_inputs
 from saccade.tasks.landmarks.files import FORMAT, JSON, from_json, write_points
 from saccade.tasks.landmarks.predictor import Landmarks, LandmarksPredictor
+from saccade.tasks.output import Results, check_names, settings_of, state_of, still_holding, work_through
 from saccade.tasks.weights import weights_digest
 
 PICTURES = "pictures"
@@ -55,15 +53,11 @@ def find_images(paths: Sequence[Path], *, apart_from: Path | None = None) -> lis
                     raise InputError(str(fault))
             found += [Input(c.id, c.source) for c in dataset.cases if not is_within(c.source, apart_from)]
             continue
-        for case in images.find_inputs([path], apart_from=apart_from):
+        for case in find_inputs([path], apart_from=apart_from):
             if isinstance(case.source, Packed):
                 raise InputError(f"{case.source}: landmarks are found in files of images, not in packed ones.")
             found.append(Input(case.id, case.source))
-    for id, count in Counter(one.id for one in found).items():
-        if count > 1:
-            raise InputError(f"predict: each image must have a name of its own, {count} are called {id}.")
-    if not found:
-        raise InputError(f"predict: must get images, found none in {', '.join(map(str, paths))}.")
+    check_names([one.id for one in found], paths)
     return found
 
 
@@ -98,96 +92,45 @@ def predict_landmarks(
     Raises:
         InputError: If an image cannot be used.
     """
-    was_there = out.exists()
-    try:
-        with Claims(out / images.CLAIMS).wait("predictions"):
-            work = _Work(predictor, inputs, out, draw)
-            if not overwrite:
-                work.take_over(say)
-            return work.finish(progress)
-    finally:
-        if not was_there and out.is_dir() and not any(out.iterdir()):
-            out.rmdir()
+    return work_through(_Points(predictor, inputs, out, draw), overwrite=overwrite, progress=progress, say=say)
 
 
-class _Work:
-    """What the files hold so far."""
+class _Points(Results[Input, Landmarks]):
+    """``points.json``, ``points.csv`` and the pictures."""
 
     def __init__(self, predictor: LandmarksPredictor, inputs: Sequence[Input], out: Path, draw: Draw | None) -> None:
-        self.predictor, self.inputs, self.out, self.draw = predictor, inputs, out, draw
-        self.made_by = identity_of(predictor)
-        self.states = {one.id: _state(one.source) for one in inputs}
-        self.found: dict[str, Landmarks] = {}
+        super().__init__({one.id: one for one in inputs}, {one.id: state_of(one.source) for one in inputs}, out)
+        self.predictor, self.draw, self.made_by = predictor, draw, identity_of(predictor)
 
-    def take_over(self, say: Callable[[str], None]) -> None:
-        """Keep what earlier files say that still holds."""
-        try:
-            before = read_json(self.out / JSON)
-            if before["format"] != FORMAT or before["made_by"] != self.made_by:
-                return
-            for id, state in self.states.items():
-                if id in before["cases"] and before["states"].get(id) == state:
-                    self.found[id] = from_json(before["cases"][id], id)
-        except (InputError, KeyError, TypeError, AttributeError):  # none, cut off or changed: done again
-            self.found = {}
-        if self.found:
-            count = f"{len(self.found)} of {len(self.inputs)} images"
-            say(f"{count}: finished before, skipped; --overwrite does them again")
+    def take_over(self, *, overwrite: bool) -> None:
+        if not overwrite:
+            about = {"format": FORMAT, "made_by": self.made_by}
+            self.found = still_holding(self.out / JSON, "cases", about, self.states, from_json)
 
-    def finish(self, progress: Callable[[int], None]) -> Path:
-        """Do what is left."""
-        for one in self.inputs:
-            if one.id in self.found and not self._picture(one).exists():
-                self._paint(one)
-        left = [one for one in self.inputs if one.id not in self.found]
-        before, written = len(self.found), time.monotonic()
-        progress(before)
-        try:
-            every = self.predictor.predict_all([one.source for one in left])
-            for one, found in zip(left, every, strict=True):
-                self._picture(one).unlink(missing_ok=True)
-                self.found[one.id] = found
-                self._paint(one)
-                progress(len(self.found))
-                if time.monotonic() - written > images.KEEP_SECONDS:
-                    self._write()
-                    written = time.monotonic()
-        except BaseException:
-            if len(self.found) > before:
-                self._write()
-            raise
-        return self._write()
+    def predict(self, left: Sequence[Input]) -> Iterator[Landmarks]:
+        yield from self.predictor.predict_all([one.source for one in left])
 
-    def _write(self) -> Path:
-        ordered = {one.id: self.found[one.id] for one in self.inputs if one.id in self.found}
-        states = {id: self.states[id] for id in ordered}
-        about = {"system": self.predictor.config.system, "made_by": self.made_by, "states": states}
-        write_points(ordered, {one.id: one.source for one in self.inputs}, self.out, about)
-        return self.out / JSON
-
-    def _paint(self, one: Input) -> None:
-        if self.draw is not None:
-            content = self.draw(one.source, self.found[one.id])
-            with atomic(self._picture(one)) as temporary:
+    def complete(self, id: str, *, anew: bool) -> None:
+        picture = self.out / PICTURES / f"{id}.png"
+        if anew:
+            picture.unlink(missing_ok=True)
+        if self.draw is not None and not picture.exists():
+            content = self.draw(self.inputs[id].source, self.found[id])
+            with atomic(picture) as temporary:
                 temporary.write_bytes(content)
 
-    def _picture(self, one: Input) -> Path:
-        return self.out / PICTURES / f"{one.id}.png"
+    def write(self, done: Sequence[str]) -> Path:
+        states = {id: self.states[id] for id in done}
+        about = {"system": self.predictor.config.system, "made_by": self.made_by, "states": states}
+        sources = {id: one.source for id, one in self.inputs.items()}
+        write_points({id: self.found[id] for id in done}, sources, self.out, about)
+        return self.out / JSON
 
 
 def identity_of(predictor: LandmarksPredictor) -> str:
-    """What results follow from beside the image: weights, CRF and settings; where the training data lay does not
-    matter."""
-    include, exclude = {"system", "network", "data", "inference"}, {"data": {"root"}}
-    settings = predictor.config.model_dump_json(include=include, exclude=exclude)
-    return f"{weights_digest(predictor.network)} {_digest(predictor.crf)} {settings}"
+    """What results follow from beside the image: weights, CRF and settings."""
+    return f"{weights_digest(predictor.network)} {_digest(predictor.crf)} {settings_of(predictor.config)}"
 
 
 def _digest(crf: LandmarkCRF | None) -> str:
     return "none" if crf is None else hashlib.sha256(json.dumps(crf.as_dict()).encode()).hexdigest()[:16]
-
-
-def _state(source: Path) -> str:
-    """Changes when an image's file does."""
-    status = source.stat()
-    return f"{source.name} {status.st_size} {status.st_mtime_ns}"

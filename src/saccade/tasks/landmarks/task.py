@@ -7,16 +7,15 @@ from pathlib import Path
 
 from torch import nn
 
-from saccade.tasks.landmarks.begin import deal, describe_case, open_dataset, plan, split_cases
+from saccade.tasks.landmarks.begin import deal, describe_case, open_dataset, plan
 from saccade.tasks.landmarks.config import LandmarksConfig
 from saccade.tasks.landmarks.predictor import LandmarksPredictor
 from saccade.tasks.landmarks.structure import read_crf
-from saccade.tasks.landmarks.train import fit
-from saccade.tasks.landmarks.train import train_landmarks as train
+from saccade.tasks.landmarks.train import finish, fit
 
 __all__ = [
-    "Config", "deal", "describe_case", "fit", "make_predictor", "open_dataset", "plan", "plan_line",
-    "sizes", "split_cases", "train",
+    "Config", "deal", "describe_case", "finish", "fit", "make_predictor", "open_dataset", "plan", "plan_line",
+    "sizes",
 ]  # fmt: skip
 
 Config = LandmarksConfig

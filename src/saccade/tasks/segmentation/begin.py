@@ -8,7 +8,7 @@ from saccade.data.layouts import Case, Dataset, find_dataset
 from saccade.data.splits import file_hash, make_folds
 from saccade.errors import InputError
 from saccade.systems import Implementation
-from saccade.tasks.begin import Split, split_by_id, with_plan
+from saccade.tasks.begin import with_plan
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.labelled import with_labelled
 from saccade.tasks.segmentation.plan import plan_data, take_fingerprint
@@ -25,17 +25,7 @@ def plan(
     implementation: Implementation,
     device: str = "cpu",
 ) -> SegmentationConfig:
-    """The configuration of a run: the preset, then what the data decides, then what the user says.
-
-    Args:
-        system: Name.
-        dataset: The data.
-        cases: Training cases; nothing else is looked at.
-        preset: One of the system's.
-        overrides: Nested values that win.
-        implementation: The system's module.
-        device: Kind of device it is for; decides the precision.
-    """
+    """The configuration of a run: the preset, then what the data decides, then what the user says; see `Task.plan`."""
     chosen = implementation.PRESETS[preset]
     fingerprint = take_fingerprint(dataset, cases)
     unnamed = [value for value in fingerprint.values if value not in dataset.label_names]
@@ -61,18 +51,6 @@ def deal(dataset: Dataset, cases: list[Case], folds: int) -> list[list[str]]:
             f"{dataset.root}: must have at least {folds} labelled cases for {folds} folds, found {len(cases)}."
         )
     return make_folds([case.id for case in cases], folds)
-
-
-def split_cases(dataset: Dataset, split: Split) -> tuple[list[Case], list[Case]]:
-    """Training and validation cases of a split that names them.
-
-    Raises:
-        InputError: If a case is on both sides, is not there, or has no label.
-    """
-    train, held_out = split_by_id(dataset, split)
-    if bare := [case.id for case in (*train, *held_out) if case.label is None]:
-        raise InputError(f"{dataset.root}: each case of the split must have a label, got none for {', '.join(bare)}.")
-    return train, held_out
 
 
 def describe_case(case: Case) -> dict[str, Any]:

@@ -4,59 +4,36 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from saccade.data.layouts import Case, load_case
 from saccade.data.prepare import Normalise, check_channels, prepare_image, prepare_labels
 from saccade.tasks.augment import draw_view, take_view
+from saccade.tasks.prepared import Prepared, Views
 from saccade.tasks.segmentation.cache import PreparedCache
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.labelled import known_labels, labelled_classes
 
+Item = tuple[Tensor, Tensor, list[Tensor]]
 FOREGROUND_SAMPLES = 2000  # remembered labelled voxels per class and case, enough to centre patches on
 
 
-class PreparedCases(Dataset):
-    """Cases, decoded and prepared once and kept in memory or, with ``training.cache``, in files.
+class PreparedCases(Prepared[Case, Item]):
+    """Image (c, i, j, k), class indices (i, j, k) and, for each class present, voxels that carry it (n, 3).
 
-    Args:
-        cases: Labelled cases.
-        config: Preparation, and where the prepared cases are kept. Without a folder, cases beyond
-            ``training.cache_memory_gb`` are made anew each time they are asked for; with one they are read from there.
+    With ``training.cache`` cases are kept in that folder too: those that memory has no room for are read from there,
+    not made anew.
     """
 
     def __init__(self, cases: Sequence[Case], config: SegmentationConfig) -> None:
-        self.cases, self.config = list(cases), config
+        super().__init__(cases, config)
         self.spacing_mm = config.data.spacing_mm or (1.0, 1.0, 1.0)
         folder = config.training.cache
         self._cache = None if folder is None else PreparedCache(folder, config)
-        self._left = int(config.training.cache_memory_gb * 2**30)
-        self._kept: dict[int, tuple[Tensor, Tensor, list[Tensor]]] = {}
 
-    def __len__(self) -> int:
-        return len(self.cases)
+    def make(self, index: int) -> Item:
+        return self._from_cache(index) or self._prepare(self.cases[index])
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Image (c, i, j, k), class indices (i, j, k) and, for each class present, voxels that carry it (n, 3)."""
-        if index in self._kept:
-            return self._kept[index]
-        prepared = self._from_cache(index) or self._prepare(self.cases[index])
-        size = sum(part.nbytes for part in (prepared[0], prepared[1], *prepared[2]))
-        if size <= self._left:
-            self._left -= size
-            self._kept[index] = prepared
-        return prepared
-
-    def prepare(self) -> None:
-        """Look at every case now, so that a bad one is found before hours of training, and keep what fits.
-
-        Raises:
-            InputError: If a case cannot be used.
-        """
-        for index in range(len(self)):
-            self[index]
-
-    def _from_cache(self, index: int) -> tuple[Tensor, Tensor, list[Tensor]] | None:
+    def _from_cache(self, index: int) -> Item | None:
         """From the folder, once it has been put there; None without a folder."""
         if self._cache is None:
             return None
@@ -66,7 +43,7 @@ class PreparedCases(Dataset):
             found = self._cache.read(case)
         return found
 
-    def _prepare(self, case: Case) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def _prepare(self, case: Case) -> Item:
         data = self.config.data
         volume, label = load_case(case)
         if label is None:
@@ -84,25 +61,19 @@ class PreparedCases(Dataset):
         return image, classes, places
 
 
-class Patches(Dataset):
-    """Random patches; item (epoch, position, case) is always the same patch, whoever asks for it and when.
+class Patches(Views[Item]):
+    """Random patches.
 
     An item is an image (c, a, b, d), its class indices (a, b, d) and, where some cases are only partially labelled,
     which classes were labelled in its case (classes,).
     """
 
-    def __init__(self, prepared: PreparedCases) -> None:
-        self.prepared = prepared
+    prepared: PreparedCases
 
-    def __len__(self) -> int:
-        return len(self.prepared)
-
-    def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, ...]:
-        epoch, position, index = key
+    def view(self, index: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         config = self.prepared.config
         patch = config.data.patch_size
         image, labels, places = self.prepared[index]
-        generator = torch.Generator().manual_seed(hash((config.training.seed, epoch, position, index)) % 2**63)
         anchor = None
         if places and torch.rand((), generator=generator) < config.training.foreground_fraction:
             voxels = places[int(torch.randint(len(places), (), generator=generator))]

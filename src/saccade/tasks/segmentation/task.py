@@ -8,15 +8,14 @@ from torch import nn
 
 from saccade.data.layouts import Dataset
 from saccade.tasks.segmentation import begin
-from saccade.tasks.segmentation.begin import deal, describe_case, plan, split_cases
+from saccade.tasks.segmentation.begin import deal, describe_case, plan
 from saccade.tasks.segmentation.config import SegmentationConfig
 from saccade.tasks.segmentation.predictor import SegmentationPredictor
-from saccade.tasks.segmentation.train import fit
-from saccade.tasks.segmentation.train import train_segmentation as train
+from saccade.tasks.segmentation.train import finish, fit
 
 __all__ = [
-    "Config", "deal", "describe_case", "fit", "make_predictor", "open_dataset", "plan", "plan_line",
-    "sizes", "split_cases", "train",
+    "Config", "deal", "describe_case", "finish", "fit", "make_predictor", "open_dataset", "plan", "plan_line",
+    "sizes",
 ]  # fmt: skip
 
 Config = SegmentationConfig
