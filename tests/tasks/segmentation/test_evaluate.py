@@ -255,7 +255,7 @@ def test_intervals_with_cases_enough(folders):
 
 @pytest.mark.process
 def test_processes_change_nothing(folders, monkeypatch):
-    monkeypatch.setattr(workers, "ALONE_S", 0.0)
+    monkeypatch.setattr(workers, "STARTING_S", 0.0)
     write_json(folders[1] / "labels.json", {"1": "liver"})
     seen = []
     lesions = LesionSettings()
