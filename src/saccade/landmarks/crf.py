@@ -173,7 +173,7 @@ class LandmarkCRF:
         for e, (i, j) in enumerate(self.edges):
             a, b = candidates[i], candidates[j]
             table = np.zeros((len(a.heat) + len(self.extra), len(b.heat) + len(self.extra)))
-            table[: len(a.heat), : len(b.heat)] = np.tensordot(w.pair[e], between[e], 1)
+            table[: len(a.heat), : len(b.heat)] = _weighted(w.pair[e], between[e])
             for number, label in enumerate(self.extra):  # missing comes last: an edge with both ends costs as missing
                 table[len(a.heat) + number, :] = constants[label][1][e]
                 table[:, len(b.heat) + number] = constants[label][1][e]
@@ -219,6 +219,7 @@ class LandmarkCRF:
         own = {
             i: self.weights.unary[i] * self.unary(heat(i)) for i, label in enumerate(solution.labels) if label == REFINE
         }
+        known: dict[tuple[int, int, bytes], np.ndarray] = {}
         found: dict[int, int] = {}
         for _ in range(ROUNDS):
             before = dict(found)
@@ -226,7 +227,7 @@ class LandmarkCRF:
             while waiting:
                 node = max(waiting, key=lambda i: (len(self._placed(i, places)), -i))
                 waiting.remove(node)
-                found[node] = int((own[node] + self._around(node, places, grid)).argmin())
+                found[node] = int((own[node] + self._around(node, places, grid, known)).argmin())
                 places[node] = grid[found[node]]
             if found == before:
                 break
@@ -238,13 +239,20 @@ class LandmarkCRF:
         return [(e, other) for e, other in ends if other in places]
 
     def _around(
-        self, node: int, places: Mapping[int, np.ndarray], grid: Float[np.ndarray, "pixels d"]
+        self,
+        node: int,
+        places: Mapping[int, np.ndarray],
+        grid: Float[np.ndarray, "pixels d"],
+        known: dict[tuple[int, int, bytes], np.ndarray],
     ) -> Float[np.ndarray, "pixels"]:
-        """What a landmark's neighbours say of every pixel."""
+        """What a landmark's neighbours say of every pixel; ``known`` keeps what each has said from where it was."""
         total = np.zeros(len(grid))
         for e, other in self._placed(node, places):
-            ends = (grid, places[other]) if node < other else (places[other], grid)
-            total += np.tensordot(self.weights.pair[e], self.pair(e, *ends), 1)
+            said = (e, other, places[other].tobytes())
+            if said not in known:
+                ends = (grid, places[other]) if node < other else (places[other], grid)
+                known[said] = _weighted(self.weights.pair[e], self.pair(e, *ends))
+            total += known[said]
         return total
 
     def as_dict(self) -> dict[str, Any]:
@@ -276,3 +284,8 @@ class LandmarkCRF:
             bool(values["refines"]),
             bool(values["misses"]),
         )
+
+
+def _weighted(weights: Float[np.ndarray, "p"], energies: Float[np.ndarray, "p *ab"]) -> Float[np.ndarray, "*ab"]:
+    # not a matrix product: for so few rows the threads of one cost more than they bring
+    return sum(weight * energy for weight, energy in zip(weights, energies, strict=True))
