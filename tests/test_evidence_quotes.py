@@ -104,16 +104,27 @@ def test_a_row_says_what_its_file_says() -> None:
             "unet",
             "0.882",
             "+0.003 [-0.001, +0.007]",
-            "0.043",
             "217",
             "none: the data are real",
-            "`make evidence SYSTEM=attention-unet DATA=<folder of the data>`",
         ]
     ]
     assert quoted(table) == {"attention-unet": as_printed(record())}
-    assert table.endswith(
-        "- attention-unet: mean Dice. Data: hippocampus, http://medicaldecathlon.com, CC-BY-SA 4.0.\n"
-    )
+
+
+def test_the_page_of_evidence_says_what_a_score_is() -> None:
+    one = record(notes=["Half of it was cut."], shortcut_baselines={"threshold": 0.21049, "mean position": 0.1})
+    assert tables.studies_list({"attention-unet": one}).splitlines() == [
+        "## attention-unet",
+        "",
+        "- Score: mean Dice. p of Wilcoxon's signed ranks: 0.043.",
+        "- Data: hippocampus, http://medicaldecathlon.com, CC-BY-SA 4.0.",
+        "- Control: unet.",
+        "- Shortcuts: threshold 0.210; mean position 0.100.",
+        "- Half of it was cut.",
+        "- Made by `make evidence SYSTEM=attention-unet DATA=<folder of the data>`.",
+    ]
+    page = marked(ROOT / "docs" / "evidence.md", "studies")
+    assert page == tables.studies_list(tables.read_evidence(EVIDENCE))
 
 
 def test_a_record_without_an_interval_and_with_shortcuts() -> None:
@@ -121,7 +132,13 @@ def test_a_record_without_an_interval_and_with_shortcuts() -> None:
     for key in ("interval_95", "p_wilcoxon", "cases"):
         del one[key]
     row = rows_of(tables.results_table({"discs": one}))[0]
-    assert row[4:8] == ["+0.003", "", "", "threshold 0.210; mean position 0.100"]
+    assert row[4:] == ["+0.003", "", "threshold 0.210"]
+
+
+def test_the_best_shortcut_is_one_of_the_same_score() -> None:
+    scores = {"pixels, balanced_accuracy": 0.6, "pixels, auroc": 0.8, "histogram, balanced_accuracy": 0.55}
+    one = record(metric="balanced accuracy, seeds averaged", shortcut_baselines=scores)
+    assert rows_of(tables.results_table({"a": one}))[0][-1] == "pixels, balanced_accuracy 0.600"
 
 
 def test_further_controls_are_compared_on_the_systems_page() -> None:
@@ -136,7 +153,7 @@ def test_further_controls_are_compared_on_the_systems_page() -> None:
 
 
 def test_without_evidence_there_is_no_row() -> None:
-    assert tables.results_table({}) == "No measurement has been made yet.\n"
+    assert tables.results_table({}) == tables.studies_list({}) == "No measurement has been made yet.\n"
     assert tables.comparisons_table({"a": record()}, ["b"]) == "No measurement has been made yet.\n"
 
 
@@ -145,6 +162,7 @@ def test_writing_replaces_what_stood_there_and_nothing_else(tmp_path: Path) -> N
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "training.md").write_text("<!-- presets: x -->\n<!-- end -->\n", encoding="utf-8")
     (tmp_path / "evidence" / "attention-unet.json").write_text(json.dumps(record()), encoding="utf-8")
+    (tmp_path / "docs" / "evidence.md").write_text("<!-- studies: x -->\n<!-- end -->\n", encoding="utf-8")
     page = tmp_path / "README.md"
     page.write_text("before\n<!-- results: x -->\nold\n<!-- end -->\nafter\n", encoding="utf-8")
     tables.write_tables(tmp_path)
