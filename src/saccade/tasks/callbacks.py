@@ -264,8 +264,9 @@ class ProgressBar(Callback):
         loss = float(outputs["loss"])
         self.loss = loss if math.isnan(self.loss) else 0.95 * self.loss + 0.05 * loss
         column, name = self.score
-        value = float(trainer.callback_metrics.get(column, torch.tensor(math.nan)))
-        text = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {self.loss:.4f}  {name} {value:.3f}"
+        text = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {self.loss:.4f}"
+        if column in trainer.callback_metrics:  # not before the first look at the held-out cases
+            text += f"  {name} {float(trainer.callback_metrics[column]):.3f}"
         done = self.clock.seconds if self.max_seconds else trainer.global_step
         self.bar.update(self.task, completed=done, description=text)
 
