@@ -20,10 +20,7 @@ from saccade.tasks.settings import Settings, merge
 
 LOSSES = ("focal", "binary_cross_entropy", "softmax")
 SMALL = 128  # pixels below which the ImageNet stem would leave less than 4 x 4 positions
-CLASS_WEIGHT, PIXELS = (
-    20.0,
-    224,
-)  # of the largest object: the lecture's L1 is in pixels of 224, beside 20 cross-entropies
+CLASS_WEIGHT, PIXELS = 20.0, 224  # of the largest object: L1 in the lecture's 224 pixels beside 20 cross-entropies
 ZOOMS = (0.7, 1.0, 1.3)
 IMAGENET = {
     "kind": "standardise", "mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375],
