@@ -44,6 +44,7 @@ def retinanet(options: argparse.Namespace) -> None:
             f"Equal steps: {STEPS} of 4 pictures at 192 x 192 from random weights; a ResNet of three stages of one "
             "block, the pyramid 24 channels wide. Longer training may tell the two apart.",
             "One CBAM stands behind the last convolution of each head, and sees the map of every level.",
+            "Short checks ran beside now and then: seconds are upper bounds.",
         ],
     }
     write_record("retinanet", record)

@@ -98,6 +98,7 @@ def ssd(options: argparse.Namespace) -> None:
             "one block a stage, from random weights: the lecture begins from ImageNet's.",
             "A first study of 480 steps, scored on the same pictures, told no arms apart (0.24, 0.25, 0.25): the "
             "length is the only thing that was changed after it.",
+            "Short checks ran beside now and then: seconds are upper bounds.",
         ],
     }
     write_record("ssd", record)
@@ -159,6 +160,7 @@ def ssd_shapes(options: argparse.Namespace) -> None:
             "a ResNet of an eighth of ResNet-34's width with one block a stage.",
             "Of gamma and alpha one seed each was trained.",
             "The figures of Lin et al. 2017 are of COCO and are not ours.",
+            "Short checks ran beside now and then: seconds are upper bounds.",
         ],
     }
     write_record("ssd-shapes", record)
