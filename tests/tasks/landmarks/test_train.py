@@ -12,6 +12,7 @@ from PIL import Image
 
 import saccade
 from saccade.cli.main import main
+from saccade.data.landmarks.markups import read_markups
 from saccade.errors import InputError
 from saccade.landmarks import LandmarkCRF
 from saccade.tasks.landmarks.output import find_images, predict_landmarks
@@ -183,6 +184,8 @@ def test_volumes(tmp_path) -> None:
     assert (tmp_path / "o/pictures/v0.png").stat().st_size > 1000
     header = (tmp_path / "o/points.csv").read_text().splitlines()[0]
     assert header == "case,name,x,y,z,score,label"
+    of_slicer = read_markups(tmp_path / "o/markups/v0.mrk.json")
+    assert {name: pytest.approx(point) for name, point in found.as_dict().items()} == of_slicer
 
 
 def test_the_report_shows_the_images_and_all_predictions_on_one(run, data, capsys) -> None:

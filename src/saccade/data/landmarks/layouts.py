@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from saccade.data.landmarks.case import LandmarkDataset
+from saccade.data.landmarks.markups import find_markups, scan_markups
 from saccade.data.landmarks.table import is_line_table, is_point_table, read_point_table
 from saccade.errors import InputError
 
 SUPPORTED = (
     "a CSV of landmarks: image, name, x, y (of volumes z too) with a row for each point, or a row for each image with "
-    "columns NAME_x, NAME_y"
+    "columns NAME_x, NAME_y; or beside each volume the points of 3D Slicer, IMAGE.mrk.json or IMAGE.fcsv"
 )
 
 
@@ -28,12 +29,15 @@ def scan_landmark_dataset(root: Path | str) -> LandmarkDataset:
     """As `find_landmark_dataset`, but with what is wrong in ``faults`` and no image opened.
 
     Raises:
-        InputError: If nothing is there, there is no table or several, or a coordinate is no number.
+        InputError: If nothing is there, there is no table or several, a file cannot be read, or a coordinate is no
+            number.
     """
     root = Path(root)
     if not root.exists():
         raise InputError(f"{root}: there is no such file or folder.")
     tables = _tables(root)
+    if not tables and (files := find_markups(root)):
+        return scan_markups(files, root)
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables)
         raise InputError(f"{root}: must hold one table of landmarks, got {names}. Give the file.")
@@ -46,7 +50,7 @@ def scan_landmark_dataset(root: Path | str) -> LandmarkDataset:
 
 def is_landmark_dataset(root: Path | str) -> bool:
     """Whether a folder or file is one of images with landmarks."""
-    return bool(_tables(Path(root)))
+    return bool(_tables(Path(root)) or find_markups(Path(root)))
 
 
 def _tables(root: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from saccade.data.classification.read import without_suffix
 from saccade.data.classification.table import IMAGE_COLUMNS, named_column, read_rows
 from saccade.data.classification.targets import as_number
 from saccade.data.landmarks.case import AXES, Point
+from saccade.data.landmarks.markups import find_markups, image_name, read_markups
 from saccade.data.landmarks.table import HALF_WIDTH, NAME, wide_names
 from saccade.errors import InputError
 from saccade.files import read_json, write_json, write_text
@@ -82,7 +83,9 @@ def write_points(
 
 
 def is_points(path: Path) -> bool:
-    """Whether a path is a file of predicted landmarks, or a folder with one."""
+    """Whether a path is a file of predicted landmarks, or a folder with one or with files of 3D Slicer's."""
+    if path.is_dir() and find_markups(path):
+        return True
     path = _file_in(path)
     if path.suffix.lower() == ".json" and path.is_file():
         try:
@@ -104,11 +107,14 @@ def is_points(path: Path) -> bool:
 
 
 def read_points(path: Path) -> Points:
-    """Case -> landmark -> point, of those that are there; any table of landmarks will do, whatever tool made it.
+    """Case -> landmark -> point, of those that are there; any table of landmarks and any folder of
+    3D Slicer's files will do, whatever tool made it.
 
     Raises:
         InputError: If it cannot be read, a coordinate is no number, or a landmark of a case is there twice.
     """
+    if path.is_dir() and not _file_in(path).is_file():
+        return {image_name(file): read_markups(file) for file in find_markups(path)}
     path = _file_in(path)
     if path.suffix.lower() == ".json":
         cases = read_json(path).get("cases")

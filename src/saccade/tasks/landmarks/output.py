@@ -8,6 +8,8 @@ from pathlib import Path
 
 from saccade.data.classification.case import Packed
 from saccade.data.landmarks.layouts import is_landmark_dataset, scan_landmark_dataset
+from saccade.data.landmarks.markups import JSON as MARKUPS_JSON
+from saccade.data.landmarks.markups import find_markups, write_markups
 from saccade.errors import InputError
 from saccade.files import atomic, is_within
 from saccade.landmarks.crf import LandmarkCRF
@@ -17,7 +19,7 @@ from saccade.tasks.landmarks.predictor import Landmarks, LandmarksPredictor
 from saccade.tasks.output import Results, check_names, settings_of, state_of, still_holding, work_through
 from saccade.tasks.weights import weights_digest
 
-PICTURES = "pictures"
+PICTURES, MARKUPS = "pictures", "markups"
 Draw = Callable[[Path, Landmarks], bytes]
 
 
@@ -46,7 +48,7 @@ def find_images(paths: Sequence[Path], *, apart_from: Path | None = None) -> lis
     """
     found: list[Input] = []
     for path in paths:
-        if is_landmark_dataset(path):
+        if is_landmark_dataset(path) and not find_markups(path):  # where images without points are as good
             dataset = scan_landmark_dataset(path)
             for fault in dataset.faults:
                 if fault.kind == "missing file":
@@ -71,7 +73,8 @@ def predict_landmarks(
     progress: Callable[[int], None] = lambda done: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Path:
-    """Write ``points.json`` and ``points.csv``, and for each image a picture where these are wanted.
+    """Write ``points.json`` and ``points.csv``; of each volume ``markups/<image>.mrk.json``, which 3D Slicer opens; and of
+    each image a picture where these are wanted.
 
     The files are written again every few seconds, whole each time, with a record of what made them: images that are in
     them, unchanged and by the same weights and settings, are not done again. Of several processes one works, the others
@@ -118,6 +121,11 @@ class _Points(Results[Input, Landmarks]):
             content = self.draw(self.inputs[id].source, self.found[id])
             with atomic(picture) as temporary:
                 temporary.write_bytes(content)
+
+        found = self.found[id]
+        if found.points.shape[1] == 3:  # of a volume
+            about = dict(zip(found.names, found.labels, strict=True))
+            write_markups(self.out / MARKUPS / f"{id}{MARKUPS_JSON}", found.as_dict(), about)
 
     def write(self, done: Sequence[str]) -> Path:
         states = {id: self.states[id] for id in done}
