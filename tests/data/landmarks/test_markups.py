@@ -100,6 +100,7 @@ def test_what_is_wrong_is_said(legs) -> None:
         ("x.fcsv", FCSV.replace("# CoordinateSystem = LPS\n", ""), "coordinates are LPS or RAS, got nothing"),
         ("x.fcsv", FCSV.replace("LPS", "IJK"), "must say that its coordinates are LPS or RAS, got IJK"),
         ("x.fcsv", FCSV.replace("6.25", "six"), r"hip: must have three numbers, got \['-4.5', 'six', '7'\]"),
+        ("x.fcsv", FCSV.replace("6.25", "nan"), r"hip: must have three numbers, got \['-4.5', 'nan', '7'\]"),
         ("x.fcsv", FCSV + "3,1,2\n", "line 6: must have id,x,y,z,.*, got 3,1,2"),
         ("x.fcsv", FCSV.replace("knee", ""), "a point must have a name, got none"),
         ("x.mrk.json", json.dumps(markups(system="")), "must say that its coordinates are LPS or RAS, got nothing"),

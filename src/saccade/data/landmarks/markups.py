@@ -6,6 +6,7 @@ must say so, as a guess would put left for right; points here are RAS+.
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def _point(values: Any, signs: Sequence[int], where: str) -> Point | None:
         numbers = [float(value) for value in values]
     except (TypeError, ValueError):
         numbers = []
-    if len(numbers) != len(signs):
+    if len(numbers) != len(signs) or not all(map(isfinite, numbers)):
         raise InputError(f"{where}: must have three numbers, got {values}.")
     return tuple(sign * number for sign, number in zip(signs, numbers, strict=True))
 
