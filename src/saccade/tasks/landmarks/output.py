@@ -73,8 +73,8 @@ def predict_landmarks(
     progress: Callable[[int], None] = lambda done: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Path:
-    """Write ``points.json`` and ``points.csv``; of each volume ``markups/<image>.mrk.json``, which 3D Slicer opens; and of
-    each image a picture where these are wanted.
+    """Write ``points.json`` and ``points.csv``; of each volume ``markups/<image>.mrk.json``, which 3D Slicer opens; and
+    of each image a picture where these are wanted.
 
     The files are written again every few seconds, whole each time, with a record of what made them: images that are in
     them, unchanged and by the same weights and settings, are not done again. Of several processes one works, the others
