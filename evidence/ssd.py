@@ -44,7 +44,7 @@ SHARED = (
     "network.dropout=0.1",
     "training.overlap=0.4",
 )
-BLOOD_STEPS, SHAPE_STEPS = 1500, 900
+BLOOD_STEPS, SHAPE_STEPS = 1000, 900
 BLOOD = (
     "data.size=[224,224]", "network.channels=[16,32,64,128]", "network.blocks=[1,1,1,1]", "network.stem=imagenet",
     "training.batch_size=8", f"training.steps_per_epoch={BLOOD_STEPS // EPOCHS}", "training.learning_rate=3e-3",
