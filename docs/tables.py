@@ -103,6 +103,12 @@ def networks_table(record: Record) -> str:
     return _table(head, rows)
 
 
+def sweep_table(record: Record) -> str:
+    """AP50 at each place of the focal loss's table of gamma and alpha."""
+    names, scores = zip(*record["gamma_and_alpha"].items(), strict=True)
+    return _table(["focal loss", *names], [["AP50, one seed", *map(_score, scores)]])
+
+
 def maps_table(record: Record) -> str:
     """Where the maps of each network lie, from the ``localisation`` of a record."""
     shown = {
@@ -202,6 +208,8 @@ def write_tables(root: Path = ROOT) -> None:
     between_markers(root / "docs" / "training.md", "presets", presets_table(PRESETS))
     if "ag-sononet" in records:
         between_markers(root / "docs" / "ag-sononet.md", "maps", maps_table(records["ag-sononet"]))
+    if "ssd-shapes" in records:
+        between_markers(root / "docs" / "detection.md", "sweep", sweep_table(records["ssd-shapes"]))
     if "resnet" in records:
         between_markers(root / "docs" / "classification-networks.md", "resnets", networks_table(records["resnet"]))
 
@@ -269,7 +277,8 @@ def _comparisons(part: Record, where: str) -> Iterator[tuple[str, Record]]:
     for key, inner in part.items():
         if isinstance(inner, Mapping):
             name = key.replace("_", " ")
-            yield from _comparisons(inner, name if where == "all" else f"{where}, {name}")
+            inside = where if key == "comparisons" else name if where == "all" else f"{where}, {name}"
+            yield from _comparisons(inner, inside)
 
 
 def _score(value: float | None) -> str:
