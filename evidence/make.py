@@ -46,6 +46,7 @@ STUDIES = {
     "ssd": ssd.ssd,
     "ssd-shapes": ssd.ssd_shapes,
     "retinanet": retinanet.retinanet,
+    "retinanet-cells": retinanet.retinanet_cells,
     "lesion-describer": lesion_describer.describer,
 }
 NEEDS_DATA = {
@@ -55,6 +56,7 @@ NEEDS_DATA = {
     "rib-crf": rib_crf.SOURCE,
     "ssd": ssd.SOURCE,
     "retinanet": retinanet.SOURCE,
+    "retinanet-cells": retinanet.CELLS_SOURCE,
     **dict.fromkeys(backbones.STUDIES, backbones.SOURCE),
 }
 
