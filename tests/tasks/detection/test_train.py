@@ -13,6 +13,7 @@ from run_files import history, same_weights
 from scene_sets import picture_table, train, volume_table
 
 import saccade
+from saccade.data.detection.case import Object, Scene
 from saccade.errors import InputError
 from saccade.layers.boxes import jaccard
 from saccade.tasks.detection.config import DetectionConfig
@@ -232,9 +233,20 @@ def test_what_is_planned_follows_from_the_objects(pictures) -> None:
         39,
         39,
     ]  # as many as 32 x 48
-    sides = [box[2] - box[0] for number in range(7) for _, box in scene_sets.scene(number, 1 + number % 2)[1]]
-    by_hand = np.percentile(np.array(sides) / 3**0.5 / 2**0.5, (10, 50, 90))  # a third as wide, half as high
+    objects = [item for number in range(7) for item in scene_sets.scene(number, 1 + number % 2)[1]]
+    sides = {name: [(b[2] - b[0]) / 6**0.5 for n, b in objects if n == name] for name, _ in objects}
+    ends = [np.percentile(of_class, (10, 90)) for of_class in sides.values()]  # a third as wide, half as high
+    by_hand = min(low for low, _ in ends), np.median(np.concatenate([*sides.values()])), max(high for _, high in ends)
     assert sides_of_objects(dataset.scenes, (32, 32)) == pytest.approx(by_hand, abs=0.06)
+
+
+def test_a_class_of_few_small_objects_counts_in_the_plan(tmp_path) -> None:
+    from saccade.tasks.detection.plan import sides_of_objects
+
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "one.png")
+    large = [Object((x, x, x + 20.0, x + 20.0), "cell") for x in map(float, range(40))]
+    scene = Scene("one", tmp_path / "one.png", (*large, Object((5.0, 5.0, 9.0, 9.0), "platelet")))
+    assert sides_of_objects([scene], (64, 64)) == [4.0, 20.0, 20.0]
 
 
 def test_nothing_to_learn(tmp_path, capfd) -> None:

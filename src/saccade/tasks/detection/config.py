@@ -28,8 +28,9 @@ class Data(Settings):
     )
     object_sides: tuple[float, float, float] = Field(
         (16.0, 32.0, 64.0),
-        description="percentiles 10, 50 and 90 of the training objects' sides in pixels of that size, a side being the "
-        "square root of the area, in 3D the cube root of the volume",
+        description="of the training objects' sides the least of the classes' percentiles 10, the median, and the "
+        "greatest of the classes' percentiles 90, in pixels of that size; a side is the square root of the area, in 3D "
+        "the cube root of the volume",
     )
     intensity: Intensity
 

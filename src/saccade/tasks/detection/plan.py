@@ -71,7 +71,10 @@ def plan_scenes(dataset: BoxDataset, scenes: Sequence[Scene], hints: Mapping[str
 
 
 def sides_of_objects(scenes: Sequence[Scene], size: Sequence[int]) -> list[float]:
-    """Percentiles 10, 50 and 90 of the sides (root of the area or volume) of objects, in pixels of that size.
+    """How long the sides (root of the area or volume) of objects are, in pixels of that size.
+
+    A class of few and small objects counts like any other: the least of the classes' percentiles 10, the median of all
+    objects, and the greatest of the classes' percentiles 90.
 
     Args:
         scenes: Those to learn from.
@@ -81,15 +84,20 @@ def sides_of_objects(scenes: Sequence[Scene], size: Sequence[int]) -> list[float
         InputError: If an image cannot be read.
     """
     step = max(1, len(scenes) // LOOKED_AT)
-    sides: list[float] = []
+    sides: dict[str, list[float]] = {}
     for scene in scenes[::step][:LOOKED_AT]:
-        boxes = np.array([item.box for item in scene.objects if not (item.difficult or item.crowd)], float)
-        if not len(boxes):
+        known = [item for item in scene.objects if not (item.difficult or item.crowd)]
+        if not known:
             continue
+        boxes = np.array([item.box for item in known], float).reshape(len(known), -1)
         _, frame, _ = read_framed(scene.image, size)
-        low, high = np.split(frame.to_prepared(boxes.reshape(len(boxes), -1)), 2, axis=1)
-        sides += ((high - low).clip(0).prod(1) ** (1 / len(size))).tolist()
-    known = [side for side in sides if side > 0]
-    if not known:
+        low, high = np.split(frame.to_prepared(boxes), 2, axis=1)
+        lengths = (high - low).clip(0).prod(1) ** (1 / len(size))
+        for item, length in zip(known, lengths.tolist(), strict=True):
+            if length > 0:
+                sides.setdefault(item.name, []).append(length)
+    if not sides:
         raise InputError("detection: the objects to train on must have boxes with lengths above 0.")
-    return [round(float(value), 1) for value in np.percentile(known, (10, 50, 90))]
+    ends = np.array([np.percentile(of_class, (10, 90)) for of_class in sides.values()])
+    middle = np.median(np.concatenate([*sides.values()]))
+    return [round(float(value), 1) for value in (ends[:, 0].min(), middle, ends[:, 1].max())]
