@@ -33,7 +33,10 @@ ARMS = {"cbam": "network.attention=cbam", "plain": "network.attention=none"}
 
 def retinanet(options: argparse.Namespace) -> None:
     """Fill retinanet.json."""
-    runs = {name: [nuclei_run(options, name, seed) for seed in SEEDS] for name in ARMS}
+    runs = {
+        name: [trained(options, f"nuclei-{name}-{seed}", (*SETTINGS, attention)) for seed in SEEDS]
+        for name, attention in ARMS.items()
+    }
     train, held_out = split_of(options.work / "nuclei-cbam-0", options.data)
     names = find_box_dataset(options.data).names
     shortcut = once("nuclei-constant-boxes", lambda: {"draws": constant_boxes(train, held_out, names, most=64)})
@@ -64,7 +67,10 @@ def retinanet(options: argparse.Namespace) -> None:
 
 def retinanet_cells(options: argparse.Namespace) -> None:
     """Fill retinanet-cells.json."""
-    runs = {name: [cells_run(options, name, seed) for seed in SEEDS] for name in CELLS_ARMS}
+    runs = {
+        name: [trained(options, f"cells-{name}-{seed}", (*CELLS, loss)) for seed in SEEDS]
+        for name, loss in CELLS_ARMS.items()
+    }
     dataset = find_box_dataset(options.data)
     train, held_out = split_of(options.work / "cells-focal-0", options.data)
     shortcut = once("blood-constant-boxes", lambda: {"draws": constant_boxes(train, held_out, dataset.names)})
@@ -74,7 +80,7 @@ def retinanet_cells(options: argparse.Namespace) -> None:
         "paper": "Lin et al. 2017, arXiv:1708.02002",
         "data": {
             "name": f"BCCD: {len(train)} pictures of its train list to learn from, the {len(held_out)} of its val list "
-            "to test, which nothing was chosen by; some cells are not annotated",
+            "to test, which no setting here was chosen by; some cells are not annotated",
             "source": CELLS_SOURCE,
             "licence": "MIT",
         },
@@ -95,15 +101,8 @@ def retinanet_cells(options: argparse.Namespace) -> None:
     write_record("retinanet-cells", record)
 
 
-def cells_run(options: argparse.Namespace, name: str, seed: int) -> Result:
-    """One loss with one seed."""
-    part, settings = f"cells-{name}-{seed}", (*CELLS, CELLS_ARMS[name])
-    shared = {"options": ("--preset", "tiny"), "settings": settings}
-    return run("retinanet", options.data, work=options.work, part=part, seed=seed, **shared)
-
-
-def nuclei_run(options: argparse.Namespace, name: str, seed: int) -> Result:
-    """One arm with one seed."""
-    part, settings = f"nuclei-{name}-{seed}", (*SETTINGS, ARMS[name])
+def trained(options: argparse.Namespace, part: str, settings: tuple[str, ...]) -> Result:
+    """The run of that name, which ends with its seed."""
+    seed = int(part.rpartition("-")[2])
     shared = {"options": ("--preset", "tiny"), "settings": settings}
     return run("retinanet", options.data, work=options.work, part=part, seed=seed, **shared)

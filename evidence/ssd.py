@@ -76,7 +76,7 @@ def ssd(options: argparse.Namespace) -> None:
         "paper": PAPER,
         "data": {
             "name": f"BCCD: {len(train)} pictures of its train list to learn from, the {len(held_out)} of its val list "
-            "to test, which nothing was chosen by; some cells are not annotated",
+            "to test, which nothing but the length was chosen by; some cells are not annotated",
             "source": SOURCE,
             "licence": "MIT",
         },

@@ -1,13 +1,12 @@
 """README and docs quote `evidence/*.json` and nothing else: row by row, number by number."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from doc_scripts import load_doc_script
 
 from saccade.systems.attention_unet import PRESETS
 
@@ -15,16 +14,7 @@ ROOT = Path(__file__).parents[1]
 EVIDENCE = ROOT / "evidence"
 
 
-def load_tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_tables", ROOT / "docs" / "tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tables = load_tables()
+tables = load_doc_script("tables")
 
 
 def record(**changes: Any) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """The pages on explanation quote their evidence files and nothing else."""
 
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from doc_scripts import load_doc_script
 
 ROOT = Path(__file__).parents[1]
 EVIDENCE = {name: ROOT / "evidence" / f"{name}.json" for name in ("respond-cam", "cam-faithfulness")}
@@ -15,14 +14,7 @@ EVIDENCE = {name: ROOT / "evidence" / f"{name}.json" for name in ("respond-cam",
 
 @pytest.fixture(scope="module")
 def tables() -> ModuleType:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(ROOT / "docs"), *sys.path])
-        spec = importlib.util.spec_from_file_location("explanation_tables", ROOT / "docs" / "explanation_tables.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return module
+    return load_doc_script("explanation_tables")
 
 
 def marked(page: str, key: str) -> str:

@@ -1,29 +1,19 @@
 """The pictures of docs/foundations are those that the code of its pages gives."""
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from blocks import DOCS
+from doc_scripts import load_doc_script
 from PIL import Image
 
 IMAGES = DOCS / "images"
 MOST_BYTES = 120_000
 
 
-def load_pictures() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("picture_foundations", DOCS / "picture_foundations.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-pictures = load_pictures()
+pictures = load_doc_script("picture_foundations")
 
 
 def pixels(path: Path) -> np.ndarray:

@@ -1,6 +1,5 @@
 """`make docs`: the site is built without a warning, fetches nothing from elsewhere, is searched without a server."""
 
-import importlib.util
 import os
 import re
 import shutil
@@ -8,11 +7,12 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
+from doc_scripts import load_doc_script
 
 pytest.importorskip("mkdocs", reason="mkdocs is not installed (pip install saccade[docs])")
 pytest.importorskip("material", reason="mkdocs-material is not installed (pip install saccade[docs])")
@@ -89,15 +89,6 @@ def test_the_menu_has_four_shelves() -> None:
     assert [next(iter(shelf)) for shelf in config["nav"]] == ["Home", "Tutorials", "How to", "Reference", "Explanation"]
 
 
-def load_hooks() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "docs" / "site_hooks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize(
     ("page", "link", "on_the_site"),
     [
@@ -114,7 +105,7 @@ def load_hooks() -> ModuleType:
 )
 def test_links_of_the_repository_become_links_of_the_site(page: str, link: str, on_the_site: str) -> None:
     one = SimpleNamespace(file=SimpleNamespace(src_uri=page), meta={})
-    turned = load_hooks().on_page_markdown(f"See [there]({link}).", page=one, config=None, files=None)
+    turned = load_doc_script("site_hooks").on_page_markdown(f"See [there]({link}).", page=one, config=None, files=None)
     assert turned == f"See [there]({on_the_site})."
 
 
